@@ -33,7 +33,7 @@ struct node *node_new(const struct node_config *config)
 {
 	struct node *n = rt_alloc(sizeof *n);
 	*n = (struct node){
-		.config = *config, .applied = (uint64_t)config->initial_zxid, .wake_at_ms = INT64_MAX
+		.config = *config, .wake_at_ms = INT64_MAX
 	};
 	n->state = state_new(config->hash_seed);
 	clock_init(&n->clock, config->hash_seed);
@@ -200,6 +200,9 @@ static void adopt_session(void *arg, int64_t id, uint32_t generation, int32_t ti
 static void step_start(struct node *n, const struct node_event *ev)
 {
 	ASSERT(n->raft == NULL);
+	if (n->last_term == 0)
+		n->applied = ev->index; /* an empty log may begin anywhere */
+	ASSERT(n->applied == ev->index);
 	n->raft = raft_new(n->config.server_id, ev->hs, n->applied, n->last_term);
 	raft_start(n->raft);
 	/* The time goes into the leader's first entry too; it lies in memory of raft's own. */

@@ -21,7 +21,6 @@ struct node_config {
 	uint32_t server_id;
 	uint32_t tick_ms;     /* how often TICK comes while there are sessions; longer gaps are the server's own stall */
 	uint64_t hash_seed;   /* see state_new */
-	int64_t initial_zxid; /* index before the first entry of a new log */
 };
 
 struct node *node_new(const struct node_config *config);
@@ -39,7 +38,7 @@ struct node_touch {
 };
 
 enum node_event_kind {
-	NODE_START = 1, /* the log is read back: hs is what it said of term and vote */
+	NODE_START = 1, /* the log is read back: hs is what it said of term and vote, index where it stands */
 	NODE_TICK,
 	NODE_PROPOSALS, /* a turn's entries of one shard, see base/proposals.h */
 	NODE_DURABLE,   /* the log has synced up to index */

@@ -219,7 +219,9 @@ static void watch_memory(struct core *c)
 		say_limited(&c->hold, run_now_ms(), RUN_CONF_WARN,
 			    "the disk is behind: %llu bytes of entries wait, new writes wait with them",
 			    (unsigned long long)st.bytes_in_flight);
-	atomic_store(&r->hold_writes, hold);
+	if (atomic_exchange(&r->hold_writes, hold) && !hold)
+		for (uint32_t i = 0; i < r->io_count; i++)
+			mail_poke(&r->ios[i].mail);
 	atomic_store(&r->expired_sessions, st.expired_sessions);
 	atomic_store(&r->term, st.term);
 	atomic_store(&r->stalled_ms, (uint64_t)st.stalled_ms);
@@ -242,6 +244,7 @@ void *core_main(void *arg)
 			step(&c, &(struct node_event){ .kind = NODE_TICK });
 		watch_memory(&c);
 		apply_ready(&c);
+		watch_memory(&c);
 	}
 	return NULL;
 }

@@ -240,8 +240,8 @@ static void pass_on(struct run_io *io)
 	while (srv_next_word(io->srv, &word))
 		words_begin(io, &word);
 	while (srv_next_notice(io->srv, &notice))
-		say_limited(&io->refused, run_now_ms(), notice.warn ? RUN_CONF_WARN : RUN_CONF_INFO, "%s: %s %lld", notice.peer,
-			    notice.what, (long long)notice.value);
+		say_limited(&io->refused, run_now_ms(), notice.warn ? RUN_CONF_WARN : RUN_CONF_INFO,
+			    notice.hex ? "%s: %s 0x%llx" : "%s: %s %lld", notice.peer, notice.what, (long long)notice.value);
 }
 
 static void note_slow_turn(struct run_io *io)

@@ -172,6 +172,7 @@ static void start_node(struct run *r, const struct store_log_tail *tail)
 	struct node_event ev = { .kind = NODE_START,
 				 .now_ms = run_now_ms(),
 				 .wall_ms = run_wall_ms(),
+				 .index = tail->last_index,
 				 .hs = { tail->hard_state.term, tail->hard_state.vote } };
 	node_step(r->node, &ev, &fx);
 	core_persist(r, &fx);
@@ -184,7 +185,6 @@ static int serve(struct run *r, struct rt_err *ret_err)
 	struct store_log_tail tail;
 	struct node_config config = {
 		.server_id = (uint32_t)conf->server_id,
-		.initial_zxid = conf->initial_zxid,
 		.tick_ms = conf->tick_time_ms / 10 < TICK_MIN_MS ? TICK_MIN_MS : (uint32_t)(conf->tick_time_ms / 10),
 	};
 	int rc = random_bytes(&config.hash_seed, sizeof config.hash_seed, ret_err);

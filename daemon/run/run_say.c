@@ -69,6 +69,7 @@ static void put_line(enum run_conf_level level, const struct rt_buf *text)
 	rt_buf_done(&line);
 }
 
+__attribute__((format(printf, 3, 0)))
 static void vsay(enum run_conf_level level, uint64_t left_out, const char *fmt, va_list ap)
 {
 	struct rt_buf text;

@@ -144,6 +144,7 @@ struct srv_notice {
 	char peer[64];
 	int64_t value;
 	bool warn;
+	bool hex; /* value is a session or zxid: hexadecimal, as everywhere */
 };
 bool srv_next_notice(struct srv *s, struct srv_notice *ret);
 

@@ -19,6 +19,7 @@ struct srv *srv_new(const struct srv_config *config)
 	s->zxid = config->zxid;
 	rt_list_init(&s->ready);
 	rt_list_init(&s->want_view);
+	rt_list_init(&s->want_random);
 	rt_list_init(&s->dirty);
 	rt_set_init(&s->by_session);
 	rt_set_init(&s->watch_paths);
@@ -237,12 +238,17 @@ void conn_cut(struct srv *s, struct srv_conn *c)
 	conn_finish(s, c);
 }
 
-void conn_notice(struct srv *s, const struct srv_conn *c, const char *what, int64_t value, bool warn)
+void conn_notice(struct srv *s, const struct srv_conn *c, const char *what, int64_t value, enum notice_kind kind)
 {
 	if (s->notice_count == NOTICES)
 		return; /* the driver takes them every turn and limits their rate */
 	struct srv_notice *n = &s->notices[s->notice_count++];
-	*n = (struct srv_notice){ .what = what, .value = value, .warn = warn };
+	*n = (struct srv_notice){
+		.what = what,
+		.value = value,
+		.warn = kind == NOTICE_WARN || kind == NOTICE_WARN_HEX,
+		.hex = kind == NOTICE_INFO_HEX || kind == NOTICE_WARN_HEX,
+	};
 	memcpy(n->peer, c->peer.name, sizeof n->peer);
 }
 
@@ -342,7 +348,7 @@ static bool next_frame(struct srv *s, struct srv_conn *c, struct rt_slice *ret)
 		return false;
 	if (need - 4 > s->config.frame_bytes) {
 		s->stats.frames_refused++;
-		conn_notice(s, c, "connection closed: length of a frame is above jute.maxbuffer", (int64_t)(need - 4), true);
+		conn_notice(s, c, "connection closed: length of a frame is above jute.maxbuffer", (int64_t)(need - 4), NOTICE_WARN);
 		conn_cut(s, c);
 		return false;
 	}
@@ -416,12 +422,13 @@ static void conn_run(struct srv *s, struct srv_conn *c, const struct state *view
 		if (!next_frame(s, c, &frame))
 			return;
 		enum served served = SERVED;
-		if (c->phase == CONN_NEW)
-			handshake_frame(s, c, frame);
-		else
+		if (c->phase == CONN_NEW && !handshake_frame(s, c, frame)) {
+			rt_list_append(&s->want_random, &c->ready);
+			return;
+		}
+		if (c->phase == CONN_OPEN)
 			served = request_serve(s, c, frame, view);
 		if (served == WAIT_VIEW) {
-			rt_list_remove(&c->ready);
 			rt_list_append(&s->want_view, &c->ready);
 			return;
 		}
@@ -455,7 +462,7 @@ void srv_work(struct srv *s, const struct state *view)
 
 bool srv_idle(const struct srv *s)
 {
-	if (!rt_list_empty(&s->ready) || !rt_list_empty(&s->want_view) || s->in_flight > 0 || s->proposals.len > 0)
+	if (srv_has_work(s) || !rt_list_empty(&s->want_random) || s->in_flight > 0 || s->proposals.len > 0)
 		return false;
 	for (uint32_t i = 0; i < s->conn_cap; i++) {
 		const struct srv_conn *c = s->conns[i];

@@ -19,7 +19,7 @@ static void session_closed(struct srv *s, const struct change_session *x)
 	bool by_itself = c->phase == CONN_CLOSING;
 	conn_forget_session(s, c);
 	if (!by_itself) {
-		conn_notice(s, c, "session expired, connection closed: session", x->id, false);
+		conn_notice(s, c, "session expired, connection closed: session", x->id, NOTICE_INFO_HEX);
 		conn_cut(s, c);
 	}
 }
@@ -94,8 +94,10 @@ static void feed_result_seen(struct srv *s, const struct result *r)
 }
 
 /* Room among all the writes in flight: whoever waited for it looks again. */
-static void feed_starved(struct srv *s)
+void writes_resume(struct srv *s)
 {
+	if (!s->starved || s->hold_writes || s->in_flight >= s->config.writes_in_flight_all)
+		return;
 	s->starved = false;
 	for (uint32_t i = 0; i < s->conn_cap; i++)
 		if (s->conns[i] != NULL && s->conns[i]->phase == CONN_OPEN && s->conns[i]->in.len > s->conns[i]->in_at)
@@ -119,6 +121,5 @@ void srv_feed(struct srv *s, const struct feed_batch *batch)
 	for (; ci < batch->change_count; ci++)
 		feed_change_seen(s, &batch->changes[ci]);
 	s->zxid = batch->last_zxid;
-	if (s->starved && !s->hold_writes && s->in_flight < s->config.writes_in_flight_all)
-		feed_starved(s);
+	writes_resume(s);
 }

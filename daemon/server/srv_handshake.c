@@ -3,11 +3,11 @@
 
 #include "daemon/base/proposals.h"
 
-struct rt_writer propose_begin(struct srv *s, struct srv_conn *c, uint8_t kind, size_t bytes)
+struct rt_writer propose_begin(struct srv *s, uint64_t token, uint8_t kind, size_t bytes)
 {
 	size_t n = DISK_ENTRY_HEADER_BYTES + bytes;
 	ASSERT(n <= (size_t)s->config.frame_bytes + LIMIT_ENTRY_EXTRA_BYTES);
-	struct rt_writer w = rt_writer_of(proposals_add(&s->proposals, (uint32_t)n, conn_token(c)), n);
+	struct rt_writer w = rt_writer_of(proposals_add(&s->proposals, (uint32_t)n, token), n);
 	disk_entry_header_encode(&w, &(struct disk_entry_header){ .kind = kind, .level = DISK_LEVEL });
 	return w;
 }
@@ -19,6 +19,11 @@ void srv_give_random(struct srv *s, const uint8_t *bytes, size_t n)
 	ASSERT(n <= srv_random_wanted(s));
 	memcpy(s->random + s->random_count, bytes, n);
 	s->random_count += n;
+	while (s->random_count >= LIMIT_PASSWD_BYTES && !rt_list_empty(&s->want_random)) {
+		struct rt_list *first = s->want_random.next;
+		rt_list_remove(first);
+		rt_list_append(&s->ready, first);
+	}
 }
 
 /* ZooKeeper: the request is answered with a timeout within the server's bounds. */
@@ -59,53 +64,64 @@ static void refuse(struct srv *s, struct srv_conn *c)
 	static const uint8_t none[LIMIT_PASSWD_BYTES];
 	s->stats.sessions_refused++;
 	conn_notice(s, c, "handshake answered \"expired\": no such session, or a wrong password; session", c->session_id,
-		    false);
+		    NOTICE_INFO_HEX);
 	respond(s, c, 0, 0, none);
 	c->session_id = 0;
 	conn_finish(s, c);
 }
 
-void handshake_frame(struct srv *s, struct srv_conn *c, struct rt_slice frame)
+static void propose_open(struct srv *s, struct srv_conn *c)
+{
+	struct disk_entry_session_open e = { .server_id = s->config.server_id, .timeout_ms = c->timeout_ms };
+	ASSERT(s->random_count >= LIMIT_PASSWD_BYTES);
+	s->random_count -= LIMIT_PASSWD_BYTES;
+	memcpy(e.passwd, s->random + s->random_count, LIMIT_PASSWD_BYTES);
+	struct rt_writer w = propose_begin(s, conn_token(c), DISK_ENTRY_KIND_SESSION_OPEN, DISK_ENTRY_SESSION_OPEN_BYTES);
+	disk_entry_session_open_encode(&w, &e);
+}
+
+static void propose_attach(struct srv *s, struct srv_conn *c, struct rt_slice passwd)
+{
+	struct disk_entry_session_attach e = { .session_id = c->session_id, .passwd = passwd,
+					       .timeout_ms = c->timeout_ms, .server_id = s->config.server_id };
+	struct rt_writer w =
+		propose_begin(s, conn_token(c), DISK_ENTRY_KIND_SESSION_ATTACH, disk_entry_session_attach_size(&e));
+	disk_entry_session_attach_encode(&w, &e);
+}
+
+bool handshake_frame(struct srv *s, struct srv_conn *c, struct rt_slice frame)
 {
 	struct wire_connect_request q;
+	if (s->random_count < LIMIT_PASSWD_BYTES)
+		return false;
 	s->stats.received++;
 	c->received++;
 	if (!connect_decode(frame, &q)) {
 		s->stats.frames_refused++;
-		conn_notice(s, c, "connection closed: its first frame is no handshake; bytes", frame.len, true);
+		conn_notice(s, c, "connection closed: its first frame is no handshake; bytes", frame.len, NOTICE_WARN);
 		conn_cut(s, c);
-		return;
+		return true;
 	}
 	c->with_read_only = q.has_read_only;
 	c->timeout_ms = timeout_of(s, q.timeout_ms);
 	c->last_zxid_seen = q.last_zxid_seen;
 	c->session_id = q.session_id;
 	c->phase = CONN_ATTACHING;
-	if (q.session_id == 0) {
-		struct disk_entry_session_open e = { .server_id = s->config.server_id, .timeout_ms = c->timeout_ms };
-		ASSERT(s->random_count >= LIMIT_PASSWD_BYTES); /* the driver fills the store before every turn */
-		s->random_count -= LIMIT_PASSWD_BYTES;
-		memcpy(e.passwd, s->random + s->random_count, LIMIT_PASSWD_BYTES);
-		struct rt_writer w = propose_begin(s, c, DISK_ENTRY_KIND_SESSION_OPEN, DISK_ENTRY_SESSION_OPEN_BYTES);
-		disk_entry_session_open_encode(&w, &e);
-		return;
-	}
-	if (q.passwd.len > LIMIT_PASSWD_BYTES) {
+	if (q.session_id == 0)
+		propose_open(s, c);
+	else if (q.passwd.len > LIMIT_PASSWD_BYTES)
 		refuse(s, c);
-		return;
-	}
-	struct disk_entry_session_attach e = { .session_id = q.session_id, .passwd = q.passwd,
-					       .timeout_ms = c->timeout_ms, .server_id = s->config.server_id };
-	struct rt_writer w = propose_begin(s, c, DISK_ENTRY_KIND_SESSION_ATTACH, disk_entry_session_attach_size(&e));
-	disk_entry_session_attach_encode(&w, &e);
+	else
+		propose_attach(s, c, q.passwd);
+	return true;
 }
 
 /* Ends, in the log, a session that was opened for a client which is not served here after all. */
-static void close_opened(struct srv *s, struct srv_conn *c, const struct result *r)
+static void close_opened(struct srv *s, const struct result *r)
 {
 	struct disk_entry_request e = { .session_id = r->session.id, .generation = r->session.generation, .number = 1,
 					.op = WIRE_OP_CLOSE_SESSION };
-	struct rt_writer w = propose_begin(s, c, DISK_ENTRY_KIND_REQUEST, disk_entry_request_size(&e));
+	struct rt_writer w = propose_begin(s, NO_CONN, DISK_ENTRY_KIND_REQUEST, disk_entry_request_size(&e));
 	disk_entry_request_encode(&w, &e);
 }
 
@@ -122,9 +138,9 @@ void handshake_result(struct srv *s, struct srv_conn *c, const struct result *r)
 		/* Never "expired" for a client that has only seen more than this server: it will try another. */
 		s->stats.closed_ahead++;
 		conn_notice(s, c, "handshake closed without an answer: the client has seen a zxid that this server has not",
-			    c->last_zxid_seen, true);
+			    c->last_zxid_seen, NOTICE_WARN_HEX);
 		if (opened)
-			close_opened(s, c, r);
+			close_opened(s, r);
 		c->session_id = 0;
 		conn_cut(s, c);
 		return;

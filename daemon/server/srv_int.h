@@ -33,7 +33,7 @@ struct inflight {
 };
 
 struct srv_conn {
-	struct rt_list ready;  /* in srv.ready or srv.want_view, or in none */
+	struct rt_list ready;  /* in srv.ready, want_view or want_random, or in none */
 	struct rt_list dirty;  /* in srv.dirty, or in none */
 	uint32_t slot;
 	uint32_t slot_life;
@@ -119,6 +119,7 @@ struct srv {
 	int64_t zxid; /* of the last batch fed */
 	struct rt_list ready;
 	struct rt_list want_view;
+	struct rt_list want_random; /* handshakes that wait for a password */
 	struct rt_list dirty;
 	struct srv_conn **conns; /* by slot */
 	uint32_t *lives;
@@ -172,7 +173,8 @@ void conn_mark_ready(struct srv *s, struct srv_conn *c);
 void conn_finish(struct srv *s, struct srv_conn *c);
 /* The same, and what waits for it is dropped: a session that is gone or elsewhere. */
 void conn_cut(struct srv *s, struct srv_conn *c);
-void conn_notice(struct srv *s, const struct srv_conn *c, const char *what, int64_t value, bool warn);
+enum notice_kind { NOTICE_INFO, NOTICE_WARN, NOTICE_INFO_HEX, NOTICE_WARN_HEX };
+void conn_notice(struct srv *s, const struct srv_conn *c, const char *what, int64_t value, enum notice_kind kind);
 void conn_add_identity(struct srv_conn *c, struct rt_slice scheme, struct rt_slice id);
 struct rt_vec conn_identities(const struct srv_conn *c);
 void conn_note_latency(struct srv *s, struct srv_conn *c, int64_t since_ms);
@@ -190,13 +192,17 @@ void out_release_buffer(struct srv *s, struct rt_buf *b);
 enum served { SERVED, WAIT_WRITES, WAIT_VIEW };
 enum served request_serve(struct srv *s, struct srv_conn *c, struct rt_slice frame, const struct state *view);
 
+/* srv_feed.c */
+void writes_resume(struct srv *s);
+
 /* srv_read.c */
 bool read_op(int32_t op);
 void read_serve(struct srv *s, struct srv_conn *c, const struct wire_request_header *h, struct rt_reader *body,
 		const struct state *view);
 
 /* srv_handshake.c */
-void handshake_frame(struct srv *s, struct srv_conn *c, struct rt_slice frame);
+/* False when it has to wait for random bytes. */
+bool handshake_frame(struct srv *s, struct srv_conn *c, struct rt_slice frame);
 void handshake_result(struct srv *s, struct srv_conn *c, const struct result *r);
 
 /* srv_watch.c */
@@ -205,7 +211,9 @@ void watch_drop_conn(struct srv *s, struct srv_conn *c);
 void watch_change(struct srv *s, const struct change *ch);
 void watch_done(struct srv *s);
 
-/* Proposes an entry payload of `bytes` bytes for c: room for the caller to encode into. */
-struct rt_writer propose_begin(struct srv *s, struct srv_conn *c, uint8_t kind, size_t bytes);
+/* Proposes an entry payload of `bytes` bytes, whose result is for the connection of that token (NO_CONN for
+ * nobody): room for the caller to encode into. */
+#define NO_CONN 0u
+struct rt_writer propose_begin(struct srv *s, uint64_t token, uint8_t kind, size_t bytes);
 
 #endif

@@ -119,7 +119,7 @@ static void read_children(const struct reading *q)
 	bool with_stat = q->h->op == WIRE_OP_GET_CHILDREN2;
 	size_t room = 4 + names + (with_stat ? WIRE_STAT_BYTES : 0);
 	if (room > q->s->config.reply_bytes) {
-		conn_notice(q->s, q->c, "listing refused: it is longer than maxReplyBytes; bytes", (int64_t)room, true);
+		conn_notice(q->s, q->c, "listing refused: it is longer than maxReplyBytes; bytes", (int64_t)room, NOTICE_WARN);
 		refuse(q, ZK_SYSTEM_ERROR);
 		return;
 	}

@@ -32,7 +32,7 @@ struct rt_writer reply_begin(struct srv *s, struct srv_conn *c, int32_t xid, int
 	uint8_t *p = rt_buf_grow(&c->out, 4 + frame);
 	if (p == NULL) {
 		conn_notice(s, c, "connection closed: its client does not read its replies; bytes waiting",
-			    (int64_t)conn_output_bytes(c), true);
+			    (int64_t)conn_output_bytes(c), NOTICE_WARN);
 		conn_cut(s, c);
 		return (struct rt_writer){ .full = true };
 	}

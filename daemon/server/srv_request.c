@@ -45,7 +45,7 @@ static void propose_write(struct srv *s, struct srv_conn *c, const struct wire_r
 		.identities = conn_identities(c),
 		.op = h->op,
 	};
-	struct rt_writer w = propose_begin(s, c, DISK_ENTRY_KIND_REQUEST, disk_entry_request_size(&e) + body.len);
+	struct rt_writer w = propose_begin(s, conn_token(c), DISK_ENTRY_KIND_REQUEST, disk_entry_request_size(&e) + body.len);
 	disk_entry_request_encode(&w, &e);
 	rt_put_bytes(&w, body.p, body.len);
 	ASSERT(!w.full);
@@ -64,7 +64,11 @@ static bool room_for_write(struct srv *s, const struct srv_conn *c)
 	return false;
 }
 
-void srv_hold_writes(struct srv *s, bool hold) { s->hold_writes = hold; }
+void srv_hold_writes(struct srv *s, bool hold)
+{
+	s->hold_writes = hold;
+	writes_resume(s);
+}
 
 bool srv_has_proposals(const struct srv *s) { return s->proposals.len > 0; }
 
@@ -127,7 +131,7 @@ void srv_auth_answer(struct srv *s, uint64_t conn, bool accepted)
 		return;
 	}
 	s->stats.auth_failed++;
-	conn_notice(s, c, "connection closed: authentication refused", 0, true);
+	conn_notice(s, c, "connection closed: authentication refused", 0, NOTICE_WARN);
 	conn_finish(s, c);
 }
 
@@ -169,7 +173,7 @@ enum served request_serve(struct srv *s, struct srv_conn *c, struct rt_slice fra
 	struct wire_request_header h;
 	if (wire_request_header_decode(&r, &h) != 0) {
 		s->stats.frames_refused++;
-		conn_notice(s, c, "connection closed: a frame is too short for a request header; bytes", frame.len, true);
+		conn_notice(s, c, "connection closed: a frame is too short for a request header; bytes", frame.len, NOTICE_WARN);
 		conn_cut(s, c);
 		return SERVED;
 	}

@@ -88,6 +88,8 @@ static void pending_clear(struct sim_inode *f)
 /* 0, or the failure that is due. */
 static int op(struct sim_disk *d)
 {
+	if (d->before_op != NULL)
+		d->before_op(d->before_arg);
 	d->ops++;
 	if (d->fail_at != 0 && (d->ops == d->fail_at || (d->fail_all && d->ops > d->fail_at)))
 		return d->fail_rc;
@@ -277,6 +279,7 @@ static uint8_t *copy_bytes(const void *p, size_t n)
 void sim_disk_copy(struct sim_disk *to, const struct sim_disk *from)
 {
 	*to = *from;
+	to->before_op = NULL;
 	to->changes = NULL;
 	if (from->change_count != 0) {
 		to->changes = rt_alloc(from->change_count * sizeof *to->changes);

@@ -60,6 +60,8 @@ struct sim_disk {
 	uint64_t fail_at; /* the operation with this number fails; 0 for none */
 	int fail_rc;      /* with this: -EIO, -ENOSPC */
 	bool fail_all;    /* and all after it */
+	void (*before_op)(void *arg); /* called before each operation: a crash point; not copied by sim_disk_copy */
+	void *before_arg;
 	uint64_t syncs;   /* of files, done well */
 };
 

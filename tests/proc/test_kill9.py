@@ -372,7 +372,7 @@ class Kill9:
         # The moment is random, and never before something was acknowledged.
         pandotest.wait_until(lambda: sum(w.acked for w in self.writers) > before + 50
                              or any(w.wrong for w in self.writers), "writes to be acknowledged")
-        self.stop.wait(self.rng.uniform(0.0, 1.5))
+        self.stop.wait(self.rng.uniform(0.0, 2.5))
         self.server.kill9()
         for thread in self.writers + sides + [reader]:
             thread.join()
