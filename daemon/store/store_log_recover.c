@@ -18,7 +18,8 @@
  *
  * What stands before X but is not confirmed by any header may be in the page cache only (the process was killed
  * before its sync, or the sync failed and the cache was marked clean all the same). It is written once more and
- * synced, the same bytes to the same place, before anybody is told of it. */
+ * synced, the same bytes to the same place, before anybody is told of it. So is a mark at the end: later headers
+ * will state that everything before them is durable, and a mark that then vanished would look like rot. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -41,7 +42,6 @@ struct segment {
 	uint64_t end;       /* of the batches that stand up */
 	uint64_t data_end;  /* of the last one with records */
 	uint64_t confirmed; /* greatest durable_offset stated */
-	uint64_t durable;   /* what is known to be synced: confirmed, or all when the tail was repaired */
 };
 
 struct recovery {
@@ -444,8 +444,7 @@ static int tail_repair(struct recovery *r)
 {
 	struct store_log *log = r->log;
 	struct segment *s = &r->seg;
-	s->durable = s->confirmed; /* a mark may stand behind it that was not synced */
-	if (r->stale_count == 0 && s->data_end <= s->confirmed)
+	if (r->stale_count == 0 && s->end == s->confirmed)
 		return 0;
 	static const uint8_t zeros[DISK_BATCH_HEADER_BYTES];
 	int rc = 0;
@@ -464,7 +463,6 @@ static int tail_repair(struct recovery *r)
 		rc = log->fs.ops->sync(log->fs.ctx, s->file);
 	if (rc != 0)
 		return dir_error(r, rc, "write again the end of", s->name);
-	s->durable = s->end;
 	return 0;
 }
 
@@ -478,7 +476,7 @@ static void recovery_finish(struct recovery *r)
 	log->file_bytes = s->bytes;
 	log->written = s->end;
 	log->data_end = s->data_end;
-	log->durable_offset = s->durable;
+	log->durable_offset = s->end;
 	log->confirmed_offset = s->confirmed;
 	log->at = r->at;
 	log->durable_index = r->at.last_index;

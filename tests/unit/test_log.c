@@ -373,9 +373,11 @@ START_TEST(test_mark_once)
 	store_log_close(log);
 	for (int i = 0; i < 3; i++) { /* nothing more at each start and stop */
 		log = must_open(&d);
-		before = batch_writes(log);
+		OK(store_log_mark(log));
 		OK(store_log_stop(log));
-		ck_assert_uint_eq(batch_writes(log), before);
+		struct store_log_status st;
+		store_log_status(log, &st);
+		ck_assert_uint_eq(st.written_bytes, 0);
 		store_log_close(log);
 	}
 	sim_disk_done(&d);
@@ -427,6 +429,8 @@ static void before_recovery_op(void *arg)
 static void crash_and_look(struct crash_points *cp, const struct sim_disk *from, const struct sim_crash *how, bool deep)
 {
 	static struct history kept;
+	uint8_t in_flight[SEGMENT]; /* of an append that this crash point is in the middle of */
+	memcpy(in_flight, payload, sizeof in_flight);
 	struct sim_disk *d = rt_alloc(sizeof *d);
 	sim_disk_copy(d, from);
 	sim_disk_crash(d, how);
@@ -462,6 +466,7 @@ static void crash_and_look(struct crash_points *cp, const struct sim_disk *from,
 	history.acked = kept.acked;
 	history.content = kept.content;
 	memcpy(history.v + seen, kept.v + seen, (kept.count - seen) * sizeof *kept.v);
+	memcpy(payload, in_flight, sizeof in_flight);
 	sim_disk_done(d);
 	rt_free(d);
 }
@@ -512,10 +517,10 @@ static int small_history(struct sim_disk *d, struct store_log *log)
 		rc = add_hard_state(log, 2, 0);
 	if (rc == 0)
 		rc = flush(log);
-	for (uint32_t i = 0; i < 2 && rc == 0; i++) /* and the next, made anew */
-		rc = add_flush(log, 3500);
 	if (rc == 0)
-		rc = add_at(log, 10, 2, 9); /* takes entries back */
+		rc = add_flush(log, 3500); /* and the next, made anew */
+	if (rc == 0)
+		rc = add_at(log, 10, 2, 8); /* takes entries back */
 	if (rc == 0)
 		rc = flush(log);
 	if (rc == 0)
@@ -580,15 +585,17 @@ START_TEST(test_whole_batches_behind_a_torn_one)
 	ck_assert_uint_eq(rt_load32(p + second), DISK_BATCH_MAGIC);
 	sim_disk_flip(&d, "log-0000000000000001", second + 1000, 3);
 
-	history.acked = 1;
-	log = must_open(&d);
-	ck_assert_uint_eq(history.count, 1);
+	OK(store_log_open(&fs, PATH, &o, &log, &tail, &err));
+	ck_assert_uint_eq(w.seen, 1);
+	history.count = history.acked = 1;
 	ck_assert_uint_gt(tail.torn_bytes, 3 * (200u << 10));
 	ck_assert_uint_eq(tail.torn_offset, second);
 	OK(add_flush(log, 200u << 10)); /* ends where the next torn batch began */
 	store_log_close(log);
-	log = must_open(&d);
-	ck_assert_uint_eq(history.count, 2);
+	w.seen = 0;
+	OK(store_log_open(&fs, PATH, &o, &log, &tail, &err));
+	ck_assert_uint_eq(w.seen, 2);
+	ck_assert(!w.wrong);
 	ck_assert_uint_eq(tail.torn_bytes, 0);
 	store_log_close(log);
 	sim_disk_done(&d);
@@ -680,7 +687,7 @@ START_TEST(test_every_operation_fails)
 		fail_nth(n, -EIO, true, &fired);
 		fail_nth(n, -ENOSPC, false, &fired);
 	}
-	ck_assert_uint_gt(n, 60);
+	ck_assert_uint_gt(n, 50);
 }
 END_TEST
 
@@ -762,7 +769,7 @@ START_TEST(test_every_bit_after_an_orderly_end)
 	sim_disk_crash(&d, &(struct sim_crash){ .keep = SIM_KEEP_NONE });
 	uint64_t refused;
 	flip_all(&d, three_names[_i], history.count, &refused);
-	ck_assert_uint_gt(refused, 4084 * 8); /* all of the first block but its magic and crc, those too, and the records */
+	ck_assert_uint_gt(refused, (DISK_SEGMENT_HEADER_BYTES + 100) * 8); /* all of the first block, and what was written */
 	sim_disk_done(&d);
 }
 END_TEST
