@@ -58,11 +58,11 @@ build_in() {
 	ninja -C "$dir"
 }
 
-# build_sanitized address|thread: in build-address or build-thread.
+# build_sanitized address|thread [MESON OPTIONS]: in build-address or build-thread.
 build_sanitized() {
 	local sanitizers=$1
 	[[ $1 == address ]] && sanitizers=address,undefined
-	CC=clang build_in "build-$1" --werror "-Db_sanitize=$sanitizers" -Db_lundef=false
+	CC=clang build_in "build-$1" --werror "-Db_sanitize=$sanitizers" -Db_lundef=false "${@:2}"
 }
 
 # A report of a sanitizer ends its program with an error. Their memory maps need the addresses where they were

@@ -672,6 +672,7 @@ static void fail_nth(uint64_t n, int rc_wanted, bool all, bool *ret_fired)
 	crash_and_look(&cp, &d, &(struct sim_crash){ .keep = SIM_KEEP_NONE }, false);
 	/* Only the process: it reads the cache, which may show what is not on disk; what it was told is durable must be. */
 	log = must_open(&d);
+	OK(add_flush(log, 33));
 	store_log_close(log);
 	sim_disk_crash(&d, &(struct sim_crash){ .keep = SIM_KEEP_NONE });
 	store_log_close(must_open(&d));
