@@ -3,6 +3,7 @@
 #include "schema/runtime/rt_mem.h"
 
 #define CHUNK_BYTES (64u << 10)
+#define KEEP_RECORDS 1024u /* of changes and of results, from one use to the next */
 
 struct feed_chunk {
 	struct feed_chunk *next;
@@ -16,7 +17,7 @@ void feed_init(struct feed_batch *b) { *b = (struct feed_batch){ 0 }; }
 static void drop_blobs(struct feed_batch *b, uint32_t from)
 {
 	for (uint32_t i = from; i < b->change_count; i++)
-		if (b->changes[i].kind <= CHANGE_ACL)
+		if (change_is_node(&b->changes[i]))
 			rt_blob_unref(b->changes[i].node.data);
 }
 
@@ -26,8 +27,19 @@ void feed_clear(struct feed_batch *b)
 	b->change_count = 0;
 	b->last_zxid = 0;
 	b->last_time_ms = 0;
-	for (size_t i = 0; i < LIMIT_IO_THREADS; i++)
+	b->mark = (struct feed_mark){ 0 };
+	for (size_t i = 0; i < LIMIT_IO_THREADS; i++) {
 		b->results[i].count = 0;
+		if (b->results[i].cap > KEEP_RECORDS) {
+			rt_free(b->results[i].v);
+			b->results[i] = (struct feed_results){ 0 };
+		}
+	}
+	if (b->change_cap > KEEP_RECORDS) {
+		rt_free(b->changes);
+		b->changes = NULL;
+		b->change_cap = 0;
+	}
 	/* one ordinary chunk stays for the next use */
 	struct feed_chunk *keep = NULL;
 	while (b->chunks != NULL) {
@@ -71,7 +83,8 @@ void feed_truncate(struct feed_batch *b, uint32_t count)
 	b->change_count = count;
 }
 
-struct result *feed_result(struct feed_batch *b, struct feed_origin to, enum result_kind kind, int64_t zxid)
+struct result *feed_result(
+	struct feed_batch *b, struct feed_origin to, enum result_kind kind, int64_t zxid)
 {
 	ASSERT(to.shard < LIMIT_IO_THREADS);
 	struct feed_results *rs = &b->results[to.shard];

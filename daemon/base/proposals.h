@@ -18,7 +18,8 @@ struct proposal {
 static inline uint8_t *proposals_add(struct rt_buf *b, uint32_t bytes, uint64_t conn)
 {
 	uint8_t *p = rt_buf_grow(b, PROPOSAL_HEADER_BYTES + (size_t)bytes);
-	ASSERT(p != NULL); /* the buffer's maximum is above every limit on what may be proposed in a turn */
+	ASSERT(p !=
+		NULL); /* the buffer's maximum is above every limit on what may be proposed in a turn */
 	memcpy(p, &bytes, 4);
 	memcpy(p + 4, &conn, 8);
 	return p + PROPOSAL_HEADER_BYTES;

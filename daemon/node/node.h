@@ -1,7 +1,8 @@
 /* The node: raft, the clock of the sessions, and apply. Pure: one event in, a list of effects out; the time
  * stands in the event; there is no other time.
  *
- *     node_new, node_recover for each entry of the log in order, node_step(START)
+ *     node_new with a new state or a loaded one; node_recover for each entry of the log in order, node_seal now
+ *     and then and at the end; node_step(START)
  *     then: node_step for whatever happens, do its effects;
  *           while node_ready(n): node_apply under the tree's lock, hand the batch to the feed's consumers
  *
@@ -19,26 +20,38 @@ struct node;
 
 struct node_config {
 	uint32_t server_id;
-	uint32_t tick_ms;     /* how often TICK comes while there are sessions; longer gaps are the server's own stall */
-	uint64_t hash_seed;   /* see state_new */
+	uint32_t
+		tick_ms; /* how often TICK comes while there are sessions; longer gaps are the server's own stall */
+	uint64_t hash_seed;
+	int64_t wall_ms; /* newest stamp that the state has */
 };
 
-struct node *node_new(const struct node_config *config);
+/* Takes the state over. */
+struct node *node_new(const struct node_config *config, struct state *state);
 void node_free(struct node *n);
 
-/* An entry read back from the log, in order, before START. The same apply as for live ones; its changes go
- * nowhere. PANDO_ECORRUPT or PANDO_EFORMAT with text. */
-int node_recover(struct node *n, uint64_t index, uint64_t term, struct rt_slice payload, struct rt_err *ret_err);
+/* An entry read back from the log, in order, before START. The same apply as for live ones, into fb; what the
+ * state has already is passed over. PANDO_ECORRUPT (also for a gap) or PANDO_EFORMAT with text. */
+int node_recover(struct node *n, uint64_t index, uint64_t term, struct rt_slice payload,
+	struct feed_batch *fb, struct rt_err *ret_err);
+/* Completes a batch that was filled by node_recover: see state_seal. */
+void node_seal(struct node *n, struct feed_batch *fb);
+/* The newest entry applied. */
+uint64_t node_applied_index(const struct node *n);
 
 /* What a shard last heard of a session. */
 struct node_touch {
 	int64_t session_id;
-	bool here;        /* false: no connection of that session at this shard */
-	int64_t heard_ms; /* when here, or at the connection's end: monotonic time of its last byte */
+	uint32_t
+		generation; /* of the attach that it is about: of the connection, or of the question */
+	bool here;          /* false: no connection of that session at this shard */
+	bool silent; /* here, asked, and not heard for its timeout: the shard has let it go */
+	int64_t heard_ms; /* monotonic time of its last byte, when here or at the connection's end; else 0 */
 };
 
 enum node_event_kind {
-	NODE_START = 1, /* the log is read back: hs is what it said of term and vote, index where it stands */
+	NODE_START =
+		1, /* the log is read back: hs is what it said of term and vote, index where it stands */
 	NODE_TICK,
 	NODE_PROPOSALS, /* a turn's entries of one shard, see base/proposals.h */
 	NODE_DURABLE,   /* the log has synced up to index */
@@ -63,6 +76,7 @@ struct node_event {
 
 struct node_ask {
 	uint32_t shard;
+	uint32_t generation;
 	int64_t session_id;
 };
 

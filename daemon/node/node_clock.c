@@ -17,13 +17,17 @@ void clock_init(struct node_clock *c, uint64_t hash_seed)
 void clock_done(struct node_clock *c)
 {
 	uint32_t at = 0;
-	for (void *s = rt_set_each(&c->sessions, &at); s != NULL; s = rt_set_each(&c->sessions, &at))
+	for (void *s = rt_set_each(&c->sessions, &at); s != NULL;
+		s = rt_set_each(&c->sessions, &at))
 		rt_free(s);
 	rt_set_done(&c->sessions);
 	rt_free(c->heap);
 }
 
-static uint32_t hash_of(const struct node_clock *c, int64_t id) { return (uint32_t)rt_hash_u64((uint64_t)id, c->hash_seed); }
+static uint32_t hash_of(const struct node_clock *c, int64_t id)
+{
+	return (uint32_t)rt_hash_u64((uint64_t)id, c->hash_seed);
+}
 
 static void heap_put(struct node_clock *c, uint32_t i, struct clock_session *s)
 {
@@ -43,7 +47,8 @@ static void heap_up(struct node_clock *c, uint32_t i, struct clock_session *s)
 static void heap_down(struct node_clock *c, uint32_t i, struct clock_session *s)
 {
 	for (uint32_t child = 2 * i + 1; child < c->heap_count; child = 2 * i + 1) {
-		if (child + 1 < c->heap_count && c->heap[child + 1]->due_ms < c->heap[child]->due_ms)
+		if (child + 1 < c->heap_count &&
+			c->heap[child + 1]->due_ms < c->heap[child]->due_ms)
 			child++;
 		if (c->heap[child]->due_ms >= s->due_ms)
 			break;
@@ -89,7 +94,8 @@ struct clock_session *clock_find(const struct node_clock *c, int64_t id)
 	return s;
 }
 
-void clock_set(struct node_clock *c, int64_t id, uint32_t generation, int32_t timeout_ms, uint32_t shard, int64_t now_ms)
+void clock_set(struct node_clock *c, int64_t id, uint32_t generation, int32_t timeout_ms,
+	uint32_t shard, int64_t now_ms)
 {
 	struct clock_session *s = clock_find(c, id);
 	if (s == NULL) {
@@ -120,7 +126,10 @@ void clock_stalled(struct node_clock *c, int64_t end_ms, int64_t length_ms)
 {
 	ASSERT(length_ms > 0);
 	c->stalled_ms += length_ms;
-	c->stalls[c->stall_next++ % CLOCK_STALLS] = (struct clock_stall){ end_ms, length_ms };
+	/* The oldest makes room, and its length goes to the one after it: what is forgotten errs late, never early. */
+	struct clock_stall *slot = &c->stalls[c->stall_next++ % CLOCK_STALLS];
+	c->stalls[c->stall_next % CLOCK_STALLS].length_ms += slot->length_ms;
+	*slot = (struct clock_stall){ end_ms, length_ms };
 }
 
 bool clock_due(const struct node_clock *c, const struct clock_session *s, int64_t now_ms)
@@ -140,10 +149,11 @@ struct clock_session *clock_pop_due(struct node_clock *c, int64_t now_ms)
 bool clock_heard(struct node_clock *c, struct clock_session *s, int64_t heard_ms, int64_t now_ms)
 {
 	/* What the server slept through after that moment does not count against the session. */
+	int64_t slept_ms = 0;
 	for (uint32_t i = 0; i < CLOCK_STALLS; i++)
 		if (c->stalls[i].end_ms > heard_ms)
-			heard_ms += c->stalls[i].length_ms;
-	int64_t due_ms = heard_ms - c->stalled_ms + s->timeout_ms;
+			slept_ms += c->stalls[i].length_ms;
+	int64_t due_ms = heard_ms + slept_ms - c->stalled_ms + s->timeout_ms;
 	if (due_ms > s->due_ms) {
 		heap_remove(c, s);
 		s->due_ms = due_ms;
@@ -151,6 +161,13 @@ bool clock_heard(struct node_clock *c, struct clock_session *s, int64_t heard_ms
 	if (s->heap_at == CLOCK_NOT_QUEUED)
 		heap_add(c, s);
 	return clock_due(c, s, now_ms);
+}
+
+void clock_ask_later(struct node_clock *c, struct clock_session *s, int64_t at_ms)
+{
+	heap_remove(c, s);
+	s->due_ms = at_ms - c->stalled_ms;
+	heap_add(c, s);
 }
 
 int64_t clock_next_ms(const struct node_clock *c)

@@ -41,7 +41,8 @@ void clock_init(struct node_clock *c, uint64_t hash_seed);
 void clock_done(struct node_clock *c);
 
 /* A session opened or attached: its full timeout from now. */
-void clock_set(struct node_clock *c, int64_t id, uint32_t generation, int32_t timeout_ms, uint32_t shard, int64_t now_ms);
+void clock_set(struct node_clock *c, int64_t id, uint32_t generation, int32_t timeout_ms,
+	uint32_t shard, int64_t now_ms);
 void clock_remove(struct node_clock *c, int64_t id);
 struct clock_session *clock_find(const struct node_clock *c, int64_t id);
 
@@ -54,6 +55,8 @@ bool clock_due(const struct node_clock *c, const struct clock_session *s, int64_
 struct clock_session *clock_pop_due(struct node_clock *c, int64_t now_ms);
 /* Back into the queue: heard of at heard_ms. True when that leaves it due still. */
 bool clock_heard(struct node_clock *c, struct clock_session *s, int64_t heard_ms, int64_t now_ms);
+/* It was heard of, though long ago, and is not to be expired: the question is asked again at that time. */
+void clock_ask_later(struct node_clock *c, struct clock_session *s, int64_t at_ms);
 /* When the next deadline is; INT64_MAX for never. */
 int64_t clock_next_ms(const struct node_clock *c);
 

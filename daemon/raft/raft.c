@@ -41,7 +41,8 @@ static void check(const struct raft *r)
 	ASSERT(r->persisting <= r->last);
 }
 
-struct raft *raft_new(uint32_t server_id, struct raft_hard_state hs, uint64_t last_index, uint64_t last_term)
+struct raft *raft_new(
+	uint32_t server_id, struct raft_hard_state hs, uint64_t last_index, uint64_t last_term)
 {
 	ASSERT(last_term <= hs.term);
 	struct raft *r = rt_alloc(sizeof *r);
@@ -89,9 +90,10 @@ void raft_start(struct raft *r)
 	struct noop_chunk *n = rt_alloc(sizeof *n);
 	n->chunk = (struct raft_chunk){ .refs = 1, .release = noop_release };
 	struct rt_writer w = rt_writer_of(n->payload, sizeof n->payload);
-	disk_entry_header_encode(&w, &(struct disk_entry_header){ .kind = DISK_ENTRY_KIND_NOOP, .level = DISK_LEVEL });
+	disk_entry_header_encode(&w,
+		&(struct disk_entry_header){ .kind = DISK_ENTRY_KIND_NOOP, .level = DISK_LEVEL });
 	raft_propose(r, rt_slice_of(n->payload, sizeof n->payload), &n->chunk,
-		     (struct feed_origin){ .shard = FEED_NO_SHARD });
+		(struct feed_origin){ .shard = FEED_NO_SHARD });
 	raft_chunk_unref(&n->chunk);
 }
 
@@ -106,7 +108,8 @@ static void ring_grow(struct raft *r)
 	r->ring_mask = mask;
 }
 
-uint64_t raft_propose(struct raft *r, struct rt_slice payload, struct raft_chunk *chunk, struct feed_origin origin)
+uint64_t raft_propose(struct raft *r, struct rt_slice payload, struct raft_chunk *chunk,
+	struct feed_origin origin)
 {
 	ASSERT(r->leader);
 	if (r->last + 1 - r->first > r->ring_mask)
@@ -114,9 +117,11 @@ uint64_t raft_propose(struct raft *r, struct rt_slice payload, struct raft_chunk
 	chunk->refs++;
 	r->last++;
 	r->bytes += payload.len;
-	r->ring[r->last & r->ring_mask] = (struct raft_entry){
-		.term = r->hs.term, .index = r->last, .payload = payload, .chunk = chunk, .origin = origin
-	};
+	r->ring[r->last & r->ring_mask] = (struct raft_entry){ .term = r->hs.term,
+		.index = r->last,
+		.payload = payload,
+		.chunk = chunk,
+		.origin = origin };
 	return r->last;
 }
 

@@ -47,13 +47,15 @@ struct raft_hard_state {
 
 /* What was read back from the log: everything in it is durable here. In a group of one that makes it
  * committed too: no other log can ever contradict it (dissertation, 3.6.2 concerns other members' logs). */
-struct raft *raft_new(uint32_t server_id, struct raft_hard_state hs, uint64_t last_index, uint64_t last_term);
+struct raft *raft_new(
+	uint32_t server_id, struct raft_hard_state hs, uint64_t last_index, uint64_t last_term);
 void raft_free(struct raft *r);
 
 void raft_start(struct raft *r);
 
 /* Appends an entry; takes a reference on the chunk. Only a leader may. Its index. */
-uint64_t raft_propose(struct raft *r, struct rt_slice payload, struct raft_chunk *chunk, struct feed_origin origin);
+uint64_t raft_propose(struct raft *r, struct rt_slice payload, struct raft_chunk *chunk,
+	struct feed_origin origin);
 
 /* True when the hard state changed since the last raft_persisting: it is to be written before the entries. */
 bool raft_hard_state_dirty(const struct raft *r, struct raft_hard_state *ret);

@@ -11,7 +11,8 @@ static void digest_identity(struct rt_slice credential, struct rt_buf *out)
 {
 	uint8_t sha[SHA_DIGEST_LENGTH];
 	uint8_t text[4 * ((SHA_DIGEST_LENGTH + 2) / 3) + 1];
-	const uint8_t *colon = credential.len > 0 ? memchr(credential.p, ':', credential.len) : NULL;
+	const uint8_t *colon = credential.len > 0 ? memchr(credential.p, ':', credential.len)
+						  : NULL;
 	size_t user = colon != NULL ? (size_t)(colon - credential.p) : credential.len;
 	SHA1(credential.p, credential.len, sha);
 	int n = EVP_EncodeBlock(text, sha, sizeof sha);
@@ -35,9 +36,10 @@ void auth_answer(struct run_io *io, const struct srv_auth *auth)
 	digest_identity(auth->credential, &id);
 	struct rt_slice slice = rt_slice_of(id.p, id.len);
 	const char *super = io->run->conf->super_digest;
+	bool fits = true;
 	if (super != NULL && rt_slice_is(slice, super))
-		srv_auth_add(io->srv, auth->conn, rt_slice_str("super"), rt_slice_str(""));
-	srv_auth_add(io->srv, auth->conn, rt_slice_str("digest"), slice);
-	srv_auth_answer(io->srv, auth->conn, true);
+		fits = srv_auth_add(io->srv, auth->conn, rt_slice_str("super"), rt_slice_str(""));
+	fits = fits && srv_auth_add(io->srv, auth->conn, rt_slice_str("digest"), slice);
+	srv_auth_answer(io->srv, auth->conn, fits);
 	rt_buf_done(&id);
 }

@@ -148,7 +148,7 @@ static bool number_of(enum run_conf_type type, const char *text, int64_t *ret)
 		else
 			break;
 		huge = huge || __builtin_mul_overflow(v, (int64_t)base, &v) ||
-			__builtin_add_overflow(v, (int64_t)d, &v);
+		       __builtin_add_overflow(v, (int64_t)d, &v);
 	}
 	int64_t factor = unit_of(type, p);
 	if (p == first || factor == 0)
@@ -436,8 +436,8 @@ void run_conf_defaults(struct run_conf *conf)
 static bool is_string(const struct run_conf_key *row)
 {
 	return row->class == RUN_CONF_USED &&
-		(row->type == RUN_CONF_T_STRING || row->type == RUN_CONF_T_PATH ||
-			row->type == RUN_CONF_T_LIST);
+	       (row->type == RUN_CONF_T_STRING || row->type == RUN_CONF_T_PATH ||
+		       row->type == RUN_CONF_T_LIST);
 }
 
 void run_conf_done(struct run_conf *conf)

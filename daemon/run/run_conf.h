@@ -34,9 +34,11 @@ enum run_conf_format { RUN_CONF_TEXT, RUN_CONF_JSON };
 
 enum run_conf_todo {
 	RUN_CONF_SERVE,
-	RUN_CONF_CHECK,   /* --check: the configuration is good, say so and end */
-	RUN_CONF_VERSION, /* --version */
-	RUN_CONF_HELP,    /* --help: print run_conf_help() */
+	RUN_CONF_CHECK,      /* --check: the configuration is good, say so and end */
+	RUN_CONF_CHECK_DATA, /* --check-data: verify data_dir and end */
+	RUN_CONF_DUMP_DATA,  /* --dump-data: print data_dir and end */
+	RUN_CONF_VERSION,    /* --version */
+	RUN_CONF_HELP,       /* --help: print run_conf_help() */
 };
 
 enum {
@@ -85,6 +87,9 @@ struct run_conf {
 	/* the machine */
 	int64_t io_threads; /* 0: one a core, at most 8 */
 	int64_t log_segment_bytes;
+	int64_t log_retain_bytes;
+	int64_t state_interval_ms;
+	int64_t disk_reserve_bytes; /* 0: follows from log_segment_bytes */
 	bool unsafe_no_fsync;
 	bool client_tcp_keep_alive;
 

@@ -3,7 +3,17 @@
 
 #include "schema/errors_gen.h"
 
-enum option_kind { OPT_FILE, OPT_DATA, OPT_LISTEN, OPT_SET, OPT_CHECK, OPT_VERSION, OPT_HELP };
+enum option_kind {
+	OPT_FILE,
+	OPT_DATA,
+	OPT_LISTEN,
+	OPT_SET,
+	OPT_CHECK,
+	OPT_CHECK_DATA,
+	OPT_DUMP_DATA,
+	OPT_VERSION,
+	OPT_HELP
+};
 
 static const struct option_row {
 	const char *name;
@@ -16,12 +26,15 @@ static const struct option_row {
 	{ "--listen", NULL, "ADDR:PORT", OPT_LISTEN },
 	{ "--set", NULL, "KEY=VALUE", OPT_SET },
 	{ "--check", NULL, NULL, OPT_CHECK },
+	{ "--check-data", NULL, "DIR", OPT_CHECK_DATA },
+	{ "--dump-data", NULL, "DIR", OPT_DUMP_DATA },
 	{ "--version", "-V", NULL, OPT_VERSION },
 	{ "--help", "-h", NULL, OPT_HELP },
 };
 
 static const char help[] =
 	"usage: pandod [-c FILE] [--data DIR] [--listen ADDR:PORT] [--set KEY=VALUE]... [--check]\n"
+	"       pandod --check-data DIR | --dump-data DIR\n"
 	"\n"
 	"A coordination server for ZooKeeper's clients.\n"
 	"\n"
@@ -32,6 +45,9 @@ static const char help[] =
 	"                       127.0.0.1:2181; *:PORT is all addresses, [ADDR]:PORT is for IPv6\n"
 	"      --set KEY=VALUE  set any key of the configuration file\n"
 	"      --check          check the configuration, say what is wrong with it, and end\n"
+	"      --check-data DIR verify a data folder, or a copy of one, change nothing, say what is\n"
+	"                       found, and end: 0 all is well, 1 damage, 2 it cannot be read\n"
+	"      --dump-data DIR  print a data folder's state file and log as lines of JSON, and end\n"
 	"  -V, --version        print the version and end\n"
 	"  -h, --help           print this and end\n"
 	"\n"
@@ -51,6 +67,7 @@ struct given {
 static int take_option(int argc, char **argv, int *at, struct given *ret, struct rt_err *ret_err)
 {
 	const char *arg = argv[(*at)++];
+	*ret = (struct given){ 0 };
 	if (arg[0] != '-' || arg[1] == '\0')
 		return rt_err_set(ret_err, PANDO_EINVAL,
 			"%.*s: pandod takes options only; for a configuration file write -c %.*s",
@@ -62,7 +79,7 @@ static int take_option(int argc, char **argv, int *at, struct given *ret, struct
 		if (strncmp(arg, row->name, n) == 0 && (arg[n] == '\0' || arg[n] == '='))
 			value = arg[n] == '=' ? arg + n + 1 : NULL;
 		else if (row->brief != NULL && strncmp(arg, row->brief, 2) == 0 &&
-			(row->value != NULL || arg[2] == '\0'))
+			 (row->value != NULL || arg[2] == '\0'))
 			value = arg[2] != '\0' ? arg + 2 : NULL;
 		else
 			continue;
@@ -99,6 +116,9 @@ static int look_over(int argc, char **argv, const char **ret_file, enum run_conf
 			*ret_file = g.value;
 		} else if (g.row->kind == OPT_CHECK && *ret_todo == RUN_CONF_SERVE) {
 			*ret_todo = RUN_CONF_CHECK;
+		} else if (g.row->kind == OPT_CHECK_DATA || g.row->kind == OPT_DUMP_DATA) {
+			*ret_todo = g.row->kind == OPT_CHECK_DATA ? RUN_CONF_CHECK_DATA
+								  : RUN_CONF_DUMP_DATA;
 		} else if (g.row->kind == OPT_VERSION || g.row->kind == OPT_HELP) {
 			*ret_todo = g.row->kind == OPT_HELP ? RUN_CONF_HELP : RUN_CONF_VERSION;
 			return 0;
@@ -112,8 +132,10 @@ static int apply_option(struct run_conf *conf, const struct given *g, struct rt_
 {
 	switch (g->row->kind) {
 	case OPT_DATA:
+	case OPT_CHECK_DATA:
+	case OPT_DUMP_DATA:
 		return run_conf_assign(conf, rt_slice_str("dataDir"), rt_slice_str(g->value),
-			"--data", notices, ret_err);
+			g->row->name, notices, ret_err);
 	case OPT_LISTEN:
 		return run_conf_listen(conf, g->value, ret_err);
 	case OPT_SET:

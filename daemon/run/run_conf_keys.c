@@ -122,6 +122,13 @@ static const struct run_conf_key table[] = {
 		"threads that serve clients; 0 is one for each core, at most 8"),
 	USED("logSegmentBytes", NULL, BYTES, log_segment_bytes, 1 << 20, 1 << 30, "67108864",
 		"size of one file of the log"),
+	USED("logRetainBytes", NULL, BYTES, log_retain_bytes, 0, INT64_C(1) << 40, "1073741824",
+		"log kept behind what the state file has, for servers that come back"),
+	USED("stateIntervalMs", NULL, MS, state_interval_ms, 10, 3600000, "2000",
+		"longest time between a change and the state file's transaction that has it"),
+	USED("diskReserveBytes", NULL, BYTES, disk_reserve_bytes, 0, INT64_C(1) << 40, "0",
+		"free room on the disk below which the tree may not grow; 0 is what two files of the "
+		"log take, and a quarter more"),
 	USED("unsafeNoFsync", NULL, BOOL, unsafe_no_fsync, 0, 0, "no",
 		"for tests: do not sync the log, so that a crash of the machine loses acknowledged "
 		"writes"),

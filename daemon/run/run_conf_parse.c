@@ -245,7 +245,7 @@ int run_conf_load_file(
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0) {
 		int code = errno == ENOENT || errno == ENOTDIR ? PANDO_ENOENT
-			: errno == EACCES                      ? PANDO_EACCES
+			   : errno == EACCES                   ? PANDO_EACCES
 							       : PANDO_EIO;
 		return rt_err_set(ret_err, code,
 			"%.*s: the configuration file cannot be opened: %s", CUT(path),

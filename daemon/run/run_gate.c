@@ -16,7 +16,8 @@ void gate_init(struct run_gate *g)
 void gate_done(struct run_gate *g)
 {
 	uint32_t at = 0;
-	for (void *e = rt_set_each(&g->by_address, &at); e != NULL; e = rt_set_each(&g->by_address, &at))
+	for (void *e = rt_set_each(&g->by_address, &at); e != NULL;
+		e = rt_set_each(&g->by_address, &at))
 		rt_free(e);
 	rt_set_done(&g->by_address);
 	pthread_mutex_destroy(&g->mutex);
@@ -31,7 +32,10 @@ static struct run_gate_entry *find(const struct run_gate *g, const char *address
 	return e;
 }
 
-static uint32_t hash_of(const char *address) { return (uint32_t)rt_hash(address, strlen(address), 0); }
+static uint32_t hash_of(const char *address)
+{
+	return (uint32_t)rt_hash(address, strlen(address), 0);
+}
 
 bool gate_enter(struct run *r, const char *address)
 {
@@ -42,7 +46,8 @@ bool gate_enter(struct run *r, const char *address)
 	struct run_gate_entry *e = find(g, address, hash);
 	if (r->conf->max_cnxns > 0 && g->total >= (uint64_t)r->conf->max_cnxns)
 		why = "maxCnxns connections are open";
-	else if (r->conf->max_client_cnxns > 0 && e != NULL && e->count >= (uint64_t)r->conf->max_client_cnxns)
+	else if (r->conf->max_client_cnxns > 0 && e != NULL &&
+		 e->count >= (uint64_t)r->conf->max_client_cnxns)
 		why = "maxClientCnxns connections are open from there";
 	if (why == NULL) {
 		if (e == NULL) {
@@ -55,7 +60,8 @@ bool gate_enter(struct run *r, const char *address)
 		g->total++;
 	} else {
 		g->refused++;
-		say_limited(&g->limiter, run_now_ms(), RUN_CONF_WARN, "%s: connection refused: %s", address, why);
+		say_limited(&g->limiter, run_now_ms(), RUN_CONF_WARN, "%s: connection refused: %s",
+			address, why);
 	}
 	pthread_mutex_unlock(&g->mutex);
 	return why == NULL;

@@ -6,6 +6,10 @@
  *   I/O  -> core   proposals, touches          bounded by the writes in flight and the connections
  *   core -> log    entries to persist          bounded by the entries in memory
  *   log  -> core   durable up to an index      one a sync
+ *   core -> store  a cut of the fold           one at a time
+ *   store -> core  the same, written           likewise
+ *   core -> log    let go of old segments      one for each cut
+ *   log  -> store  a spare segment is wanted   one for each change of segment
  *   core -> I/O    the feed (a ring, not letters), questions about sessions, whether to hold writes
  *   I/O  -> I/O    accepted sockets, parts of four-letter answers
  *
@@ -22,13 +26,16 @@
 #include "daemon/run/run_mail.h"
 #include "daemon/run/run_say.h"
 #include "daemon/server/srv.h"
+#include "daemon/store/store_db.h"
+#include "daemon/store/store_fold.h"
 #include "daemon/store/store_log.h"
 #include "daemon/transport/tr.h"
 #include "schema/errors_gen.h"
 #include "schema/runtime/rt_set.h"
 
-enum core_letter_kind { CORE_PROPOSALS = 1, CORE_DURABLE, CORE_TOUCHES, CORE_STOP };
-enum log_letter_kind { LOG_PERSIST = 1, LOG_STOP };
+enum core_letter_kind { CORE_PROPOSALS = 1, CORE_DURABLE, CORE_TOUCHES, CORE_STORED, CORE_STOP };
+enum log_letter_kind { LOG_PERSIST = 1, LOG_RECYCLE, LOG_STOP };
+enum store_letter_kind { STORE_WRITE = 1, STORE_SPARE, STORE_STOP };
 enum io_letter_kind { IO_SOCKET = 1, IO_ASK, IO_GATHER, IO_GATHERED, IO_STOP };
 
 /* A turn's proposals of one shard: letter, and the memory in which their entries live until applied. */
@@ -61,6 +68,14 @@ struct log_persist {
 	struct store_log_record records[];
 };
 
+/* A cut of the fold: to the store thread, and back when it is in the state file. */
+struct store_write {
+	struct run_letter letter;
+	struct store_cut *cut;
+	bool checkpoint;             /* wanted at once: the log waits for it */
+	uint64_t checkpointed_index; /* on the way back */
+};
+
 struct io_socket {
 	struct run_letter letter;
 	int fd;
@@ -70,12 +85,14 @@ struct io_socket {
 struct io_ask {
 	struct run_letter letter;
 	int64_t session_id;
+	uint32_t generation;
 	bool waited; /* one round of reading has passed since it came */
 };
 
 /* A four-letter word that all shards have to say something about. */
 struct io_gather {
-	struct run_letter letters[LIMIT_IO_THREADS]; /* one for each shard, then the first for the way back */
+	struct run_letter
+		letters[LIMIT_IO_THREADS]; /* one for each shard, then the first for the way back */
 	struct srv_word word;
 	struct run_io *asker;
 	atomic_uint left;
@@ -90,10 +107,12 @@ struct run_io {
 	struct run_mail mail;
 	struct srv *srv;
 	struct tr_loop *loop;
-	atomic_ullong fed;	/* batches of the feed that this shard has seen */
-	atomic_bool watching;	/* it has watches: every batch concerns it */
-	struct run_letter *asks; /* questions about sessions, to be answered after a round of reading */
+	atomic_ullong fed;    /* batches of the feed that this shard has seen */
+	atomic_bool watching; /* it has watches: every batch concerns it */
+	struct run_letter
+		*asks; /* questions about sessions, to be answered after a round of reading */
 	int64_t turn_began_us;
+	bool held; /* what the shard was told of run.hold_writes */
 	bool stopping;
 	atomic_bool idle; /* while stopping: everything it has read is answered */
 	int64_t stop_by_ms;
@@ -121,16 +140,25 @@ struct run {
 	struct store_log *log;
 	const struct store_fs *fs;
 	char *log_dir;
+	struct store_db *db;
+	struct store_fold *fold; /* the core thread's */
 	char listen_text[300];
 
 	pthread_rwlock_t tree;
 	struct feed_batch feed[LIMIT_FEED_BATCHES];
-	atomic_ullong feed_tail; /* batches published */
-	atomic_bool feed_full;	 /* the core waits for a shard to drain */
+	atomic_ullong feed_tail;         /* batches published */
+	unsigned long long feed_cleared; /* batches whose memory is let go (core thread) */
+	atomic_bool feed_full;           /* the core waits for a shard to drain */
 	atomic_bool hold_writes;
+	atomic_bool stopping;
+	atomic_bool disk_full;     /* the tree may not grow */
+	atomic_ullong cut_bytes;   /* of the cut that is being written */
+	atomic_ullong wal_pending; /* written to the state file's WAL, not yet to the file */
+	atomic_ullong free_pages;  /* bytes in the state file for new rows */
 
 	struct run_mail core_mail;
 	struct run_mail log_mail;
+	struct run_mail store_mail;
 	pthread_t core_thread;
 	pthread_t log_thread;
 	pthread_t store_thread;
@@ -143,12 +171,6 @@ struct run {
 	struct run_proposals *pool;
 	uint32_t pool_count;
 
-	/* the store thread makes spare segments */
-	pthread_mutex_t store_mutex;
-	pthread_cond_t store_wanted;
-	bool spare_wanted;
-	bool store_stop;
-
 	struct run_gate gate;
 	int64_t start_wall_ms;
 	atomic_ullong fsyncs;
@@ -158,6 +180,8 @@ struct run {
 	atomic_ullong expired_sessions;
 	atomic_ullong term;
 	atomic_ullong stalled_ms;
+	atomic_ullong fold_rows, fold_bytes, state_index, state_bytes, wal_bytes, log_spares,
+		log_recycled;
 	atomic_ullong slow_fsyncs, slow_turns, slow_applies, slow_locks;
 };
 
@@ -169,13 +193,23 @@ void *log_main(void *arg);
 void *store_main(void *arg);
 void *io_main(void *arg);
 void store_want_spare(struct run *r);
+/* Whether the disk has less room than what has been accepted may need; from any thread. */
+bool store_room_short(struct run *r);
+/* A store_db_pace_fn; arg is the run. */
+bool store_pace(void *arg, uint64_t bytes);
+/* run_start.c: the state file and the log read back into r->node. 0 or PANDO_E... with text. */
+int start_recover(struct run *r, struct store_log_tail *ret_tail, struct rt_err *ret_err);
+
+/* run_check.c: --check-data and --dump-data. Exit status. */
+int check_data(const struct run_conf *conf);
+int dump_data(const struct run_conf *conf);
 
 /* Before the threads: 0 or PANDO_E... with text. */
 int io_init(struct run *r, uint32_t number, struct rt_err *ret_err);
 void io_done(struct run_io *io);
 
-/* Hands to the log what a step of the node wants persisted. */
-void core_persist(struct run *r, const struct node_effects *fx);
+/* Hands to the log what a step of the node wants persisted; its bytes there. */
+uint64_t core_persist(struct run *r, const struct node_effects *fx);
 struct run_proposals *proposals_get(struct run *r);
 
 void gate_init(struct run_gate *g);
@@ -192,7 +226,12 @@ void words_finish(struct run_io *io, struct io_gather *g);
 /* run_auth.c */
 void auth_answer(struct run_io *io, const struct srv_auth *auth);
 
-/* run_folder.c: the data folder, made if need be, and locked against a second server. 0 or PANDO_E... */
-int folder_open(const struct run_conf *conf, int *ret_lock_fd, struct rt_err *ret_err);
+/* run_folder.c: the data folder, and the log's if that is another, made if need be, and locked against a second
+ * server for as long as the descriptors (-1 for none) are open. 0 or PANDO_E... */
+/* dir/name; the caller frees it. */
+char *folder_join(const char *dir, const char *name);
+/* For who only reads: a shared lock, which a server holds against. -1 and text when one serves the folder. */
+int folder_look(const struct run_conf *conf, struct rt_err *ret_err);
+int folder_open(const struct run_conf *conf, int ret_lock_fds[2], struct rt_err *ret_err);
 
 #endif

@@ -15,7 +15,9 @@ static void hook_begin(void *arg)
 	struct run_io *io = arg;
 	io->turn_began_us = run_now_us();
 	srv_turn(io->srv, io->turn_began_us / 1000);
-	srv_hold_writes(io->srv, atomic_load(&io->run->hold_writes));
+	io->held = atomic_load(&io->run->hold_writes);
+	srv_hold_writes(io->srv, io->held);
+	srv_refuse_growth(io->srv, atomic_load(&io->run->disk_full));
 }
 
 static void hook_accepted(void *arg, int fd, const struct sockaddr_storage *from)
@@ -50,7 +52,7 @@ static void hook_trouble(void *arg, const char *what, int error)
 {
 	struct run_io *io = arg;
 	say_limited(&io->trouble, run_now_ms(), RUN_CONF_ERROR, "%s: %s%s", what, strerror(error),
-		    error == EMFILE ? "; raise the limit of open files (ulimit -n, LimitNOFILE)" : "");
+		error == EMFILE ? "; raise the limit of open files (ulimit -n, LimitNOFILE)" : "");
 }
 
 static void wake_loop(void *arg) { tr_wake(((struct run_io *)arg)->loop); }
@@ -84,13 +86,15 @@ int io_init(struct run *r, uint32_t number, struct rt_err *ret_err)
 		.zxid = state_zxid(node_state(r->node)),
 		.skip_acl = conf->skip_acl,
 	};
-	if (getrandom(&config.hash_seed, sizeof config.hash_seed, 0) != (ssize_t)sizeof config.hash_seed)
-		return rt_err_set(ret_err, PANDO_EIO, "the kernel gives no random bytes: %s", strerror(errno));
+	if (getrandom(&config.hash_seed, sizeof config.hash_seed, 0) !=
+		(ssize_t)sizeof config.hash_seed)
+		return rt_err_set(ret_err, PANDO_EIO, "the kernel gives no random bytes: %s",
+			strerror(errno));
 	io->srv = srv_new(&config);
 	fill_random(io);
 	struct tr_hooks hooks = { io, hook_begin, hook_accepted, hook_gone, hook_trouble };
 	struct tr_options options = { .keep_alive = conf->client_tcp_keep_alive,
-				      .handshake_timeout_ms = conf->handshake_timeout_ms };
+		.handshake_timeout_ms = conf->handshake_timeout_ms };
 	int rc = tr_new(io->srv, &hooks, &options, &io->loop, ret_err);
 	mail_init(&io->mail, wake_loop, io);
 	return rc;
@@ -128,8 +132,8 @@ static void lock_for_reads(struct run_io *io)
 	int64_t ms = (run_now_us() - from_us) / 1000;
 	if (r->conf->slow_lock_ms > 0 && ms >= r->conf->slow_lock_ms) {
 		atomic_fetch_add(&r->slow_locks, 1);
-		say_limited(&io->slow_lock, run_now_ms(), RUN_CONF_WARN, "reads waited %lld ms for the tree's lock",
-			    (long long)ms);
+		say_limited(&io->slow_lock, run_now_ms(), RUN_CONF_WARN,
+			"reads waited %lld ms for the tree's lock", (long long)ms);
 	}
 }
 
@@ -139,6 +143,15 @@ static void serve_reads(struct run_io *io)
 	drain(io);
 	srv_work(io->srv, node_state(io->run->node));
 	pthread_rwlock_unlock(&io->run->tree);
+}
+
+static struct node_touch node_touch_of(const struct srv_touch *t)
+{
+	return (struct node_touch){ .session_id = t->session_id,
+		.generation = t->generation,
+		.here = t->here,
+		.silent = t->silent,
+		.heard_ms = t->heard_ms };
 }
 
 /* Questions wait for one round of reading: what a client has sent, but nobody has read, counts. */
@@ -154,12 +167,16 @@ static void answer_asks(struct run_io *io)
 			ask->letter.next = io->asks;
 			io->asks = &ask->letter;
 		} else {
-			struct srv_touch t = srv_asked(io->srv, ask->session_id);
-			struct core_touches *letter = rt_alloc(sizeof *letter + sizeof letter->touches[0]);
+			struct srv_conn *c = srv_session_conn(io->srv, ask->session_id);
+			if (c != NULL && tr_has_input(c))
+				srv_heard(io->srv, c);
+			struct srv_touch t = srv_asked(io->srv, ask->session_id, ask->generation);
+			struct core_touches *letter =
+				rt_alloc(sizeof *letter + sizeof letter->touches[0]);
 			letter->letter.kind = CORE_TOUCHES;
 			letter->shard = io->number;
 			letter->count = 1;
-			letter->touches[0] = (struct node_touch){ t.session_id, t.here, t.heard_ms };
+			letter->touches[0] = node_touch_of(&t);
 			mail_put(&io->run->core_mail, &letter->letter);
 			rt_free(ask);
 		}
@@ -177,7 +194,8 @@ static void read_letters(struct run_io *io)
 			if (io->stopping)
 				close(((struct io_socket *)letter)->fd);
 			else
-				tr_adopt(io->loop, ((struct io_socket *)letter)->fd, &((struct io_socket *)letter)->from);
+				tr_adopt(io->loop, ((struct io_socket *)letter)->fd,
+					&((struct io_socket *)letter)->from);
 			rt_free(letter);
 			break;
 		case IO_ASK:
@@ -185,7 +203,8 @@ static void read_letters(struct run_io *io)
 			io->asks = letter;
 			break;
 		case IO_GATHER:
-			words_part(io, (struct io_gather *)(void *)((char *)letter - io->number * sizeof *letter));
+			words_part(io, (struct io_gather *)(void *)((char *)letter -
+								    io->number * sizeof *letter));
 			break;
 		case IO_GATHERED:
 			lock_for_reads(io);
@@ -214,7 +233,7 @@ static void send_touches(struct run_io *io)
 	letter->shard = io->number;
 	letter->count = count;
 	for (size_t i = 0; i < count; i++)
-		letter->touches[i] = (struct node_touch){ touches[i].session_id, touches[i].here, touches[i].heard_ms };
+		letter->touches[i] = node_touch_of(&touches[i]);
 	mail_put(&io->run->core_mail, &letter->letter);
 }
 
@@ -241,7 +260,8 @@ static void pass_on(struct run_io *io)
 		words_begin(io, &word);
 	while (srv_next_notice(io->srv, &notice))
 		say_limited(&io->refused, run_now_ms(), notice.warn ? RUN_CONF_WARN : RUN_CONF_INFO,
-			    notice.hex ? "%s: %s 0x%llx" : "%s: %s %lld", notice.peer, notice.what, (long long)notice.value);
+			notice.hex ? "%s: %s 0x%llx" : "%s: %s %lld", notice.peer, notice.what,
+			(long long)notice.value);
 }
 
 static void note_slow_turn(struct run_io *io)
@@ -250,8 +270,8 @@ static void note_slow_turn(struct run_io *io)
 	int64_t ms = (run_now_us() - io->turn_began_us) / 1000;
 	if (r->conf->slow_turn_ms > 0 && ms >= r->conf->slow_turn_ms) {
 		atomic_fetch_add(&r->slow_turns, 1);
-		say_limited(&io->slow_turn, run_now_ms(), RUN_CONF_WARN, "a turn of I/O thread %u took %lld ms", io->number,
-			    (long long)ms);
+		say_limited(&io->slow_turn, run_now_ms(), RUN_CONF_WARN,
+			"a turn of I/O thread %u took %lld ms", io->number, (long long)ms);
 	}
 }
 
@@ -259,8 +279,8 @@ static void turn(struct run_io *io)
 {
 	struct run *r = io->run;
 	read_letters(io);
+	drain(io); /* before the questions: an attach that was applied before one was asked must be known */
 	answer_asks(io);
-	drain(io);
 	srv_work(io->srv, NULL);
 	if (srv_wants_view(io->srv))
 		serve_reads(io);
@@ -280,7 +300,10 @@ static void turn(struct run_io *io)
 
 static bool work_left(const struct run_io *io)
 {
-	return srv_has_work(io->srv) || io->asks != NULL || atomic_load(&io->fed) != atomic_load(&io->run->feed_tail);
+	if (io->held && !atomic_load(&io->run->hold_writes))
+		return true;
+	return srv_has_work(io->srv) || io->asks != NULL ||
+	       atomic_load(&io->fed) != atomic_load(&io->run->feed_tail);
 }
 
 static bool all_idle(struct run *r)
@@ -304,7 +327,7 @@ void *io_main(void *arg)
 			atomic_store(&io->idle, srv_idle(io->srv) || run_now_ms() > io->stop_by_ms);
 			if (all_idle(io->run))
 				break;
-			usleep(200);
+			usleep(200); /* at the very end nobody tells when the others are idle too */
 		}
 	}
 	atomic_store(&io->fed, UINT64_MAX); /* the core waits for this shard no more */

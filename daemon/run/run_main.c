@@ -7,15 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "config.h"
 #include "schema/runtime/rt_mem.h"
-
-#define TICK_MIN_MS 20
-#define PROGRESS_MS 2000 /* between two lines on reading back a long log */
 
 _Noreturn void run_fatal(const char *fmt, ...)
 {
@@ -31,62 +28,9 @@ _Noreturn void run_fatal(const char *fmt, ...)
 
 static void on_panic(const char *file, int line, const char *what)
 {
-	say(RUN_CONF_ERROR, "pandod ends: a thing that cannot be is so (%s:%d: %s); please report this", file, line, what);
-}
-
-/* Reading the log back. */
-struct recovery {
-	struct run *run;
-	struct rt_err *ret_err;
-	int64_t said_ms;
-	uint64_t entries;
-};
-
-static int recover_record(void *arg, const struct store_log_record *record)
-{
-	struct recovery *v = arg;
-	if (record->kind != DISK_RECORD_KIND_ENTRY)
-		return 0;
-	v->entries++;
-	if (v->entries % 4096 == 0 && run_now_ms() - v->said_ms > PROGRESS_MS) {
-		v->said_ms = run_now_ms();
-		say(RUN_CONF_INFO, "reading the log back: %llu entries, zxid 0x%llx", (unsigned long long)v->entries,
-		    (unsigned long long)record->index);
-	}
-	return node_recover(v->run->node, record->index, record->term, record->payload, v->ret_err);
-}
-
-static int random_bytes(void *p, size_t n, struct rt_err *ret_err)
-{
-	if (getrandom(p, n, 0) == (ssize_t)n)
-		return 0;
-	return rt_err_set(ret_err, PANDO_EIO, "the kernel gives no random bytes: %s", strerror(errno));
-}
-
-static int open_log(struct run *r, struct store_log_tail *ret_tail, struct rt_err *ret_err)
-{
-	const struct run_conf *conf = r->conf;
-	struct recovery v = { .run = r, .ret_err = ret_err, .said_ms = run_now_ms() };
-	struct store_log_options o = {
-		.segment_bytes = (uint64_t)conf->log_segment_bytes,
-		.unsafe_no_sync = conf->unsafe_no_fsync,
-		.ids.server_id = (uint32_t)conf->server_id,
-		.begin_index = (uint64_t)conf->initial_zxid,
-		.visit = recover_record,
-		.arg = &v,
-	};
-	int rc = random_bytes(&o.seed, sizeof o.seed, ret_err);
-	if (rc != 0)
-		return rc;
-	rc = store_log_open(r->fs, r->log_dir, &o, &r->log, ret_tail, ret_err);
-	if (rc != PANDO_ENOENT)
-		return rc;
-	/* a new server: an ensemble of its own, and a folder that is like no other */
-	o.create = true;
-	rc = random_bytes(o.ids.ensemble_id, sizeof o.ids.ensemble_id, ret_err);
-	if (rc == 0)
-		rc = random_bytes(o.ids.folder_id, sizeof o.ids.folder_id, ret_err);
-	return rc != 0 ? rc : store_log_open(r->fs, r->log_dir, &o, &r->log, ret_tail, ret_err);
+	say(RUN_CONF_ERROR,
+		"pandod ends: a thing that cannot be is so (%s:%d: %s); please report this", file,
+		line, what);
 }
 
 static uint32_t io_threads(const struct run_conf *conf)
@@ -129,16 +73,11 @@ static void run_init(struct run *r, const struct run_conf *conf)
 	pthread_rwlock_init(&r->tree, &attr);
 	pthread_rwlockattr_destroy(&attr);
 	pthread_mutex_init(&r->pool_mutex, NULL);
-	pthread_mutex_init(&r->store_mutex, NULL);
-	pthread_cond_init(&r->store_wanted, NULL);
 	mail_init(&r->core_mail, NULL, NULL);
 	mail_init(&r->log_mail, NULL, NULL);
+	mail_init(&r->store_mail, NULL, NULL);
 	gate_init(&r->gate);
-	struct rt_buf dir;
-	rt_buf_init(&dir, 64u << 10);
-	rt_buf_fmt(&dir, "%s/log", run_conf_log_dir(conf));
-	rt_buf_char(&dir, '\0');
-	r->log_dir = (char *)dir.p;
+	r->log_dir = folder_join(run_conf_log_dir(conf), "log");
 }
 
 static void run_done(struct run *r)
@@ -147,6 +86,8 @@ static void run_done(struct run *r)
 		io_done(&r->ios[i]);
 	for (size_t i = 0; i < LIMIT_FEED_BATCHES; i++)
 		feed_done(&r->feed[i]);
+	store_fold_free(r->fold);
+	store_db_close(r->db);
 	node_free(r->node);
 	store_log_close(r->log);
 	while (r->pool != NULL) {
@@ -157,9 +98,8 @@ static void run_done(struct run *r)
 	}
 	mail_done(&r->core_mail);
 	mail_done(&r->log_mail);
+	mail_done(&r->store_mail);
 	gate_done(&r->gate);
-	pthread_cond_destroy(&r->store_wanted);
-	pthread_mutex_destroy(&r->store_mutex);
 	pthread_mutex_destroy(&r->pool_mutex);
 	pthread_rwlock_destroy(&r->tree);
 	free(r->log_dir);
@@ -170,10 +110,10 @@ static void start_node(struct run *r, const struct store_log_tail *tail)
 {
 	struct node_effects fx;
 	struct node_event ev = { .kind = NODE_START,
-				 .now_ms = run_now_ms(),
-				 .wall_ms = run_wall_ms(),
-				 .index = tail->last_index,
-				 .hs = { tail->hard_state.term, tail->hard_state.vote } };
+		.now_ms = run_now_ms(),
+		.wall_ms = run_wall_ms(),
+		.index = tail->last_index,
+		.hs = { tail->hard_state.term, tail->hard_state.vote } };
 	node_step(r->node, &ev, &fx);
 	core_persist(r, &fx);
 }
@@ -183,28 +123,22 @@ static int serve(struct run *r, struct rt_err *ret_err)
 	const struct run_conf *conf = r->conf;
 	int64_t from_ms = run_now_ms();
 	struct store_log_tail tail;
-	struct node_config config = {
-		.server_id = (uint32_t)conf->server_id,
-		.tick_ms = conf->tick_time_ms / 10 < TICK_MIN_MS ? TICK_MIN_MS : (uint32_t)(conf->tick_time_ms / 10),
-	};
-	int rc = random_bytes(&config.hash_seed, sizeof config.hash_seed, ret_err);
-	if (rc != 0)
-		return rc;
-	r->node = node_new(&config);
-	rc = open_log(r, &tail, ret_err);
+	int rc = start_recover(r, &tail, ret_err);
 	if (rc != 0)
 		return rc;
 	if (tail.torn_bytes > 0)
 		say(RUN_CONF_WARN,
-		    "the log's last %llu bytes were never confirmed as synced and are cut off: nothing that was acknowledged "
-		    "is lost",
-		    (unsigned long long)tail.torn_bytes);
+			"the log's last %llu bytes were never confirmed as synced and are cut off: "
+			"nothing that was acknowledged "
+			"is lost",
+			(unsigned long long)tail.torn_bytes);
 	for (uint32_t i = 0; rc == 0 && i < r->io_count; i++)
 		rc = io_init(r, i, ret_err);
 	int fd = -1;
 	uint16_t port = 0;
 	if (rc == 0)
-		rc = tr_bind(conf->client_addr, (uint16_t)conf->client_port, (int)conf->listen_backlog, &fd, &port, ret_err);
+		rc = tr_bind(conf->client_addr, (uint16_t)conf->client_port,
+			(int)conf->listen_backlog, &fd, &port, ret_err);
 	if (rc != 0)
 		return rc;
 	struct state_counts n;
@@ -218,9 +152,11 @@ static int serve(struct run *r, struct rt_err *ret_err)
 	for (uint32_t i = 0; i < r->io_count; i++)
 		start_thread(&r->ios[i].thread, io_main, &r->ios[i], "io");
 	bool v6 = conf->client_addr != NULL && strchr(conf->client_addr, ':') != NULL;
-	say(RUN_CONF_INFO, "serving on %s%s%s:%u, data in %s, last zxid 0x%llx, %llu nodes, started in %lld ms", v6 ? "[" : "",
-	    conf->client_addr != NULL ? conf->client_addr : "*", v6 ? "]" : "", port, conf->data_dir,
-	    (unsigned long long)zxid, (unsigned long long)n.nodes, (long long)(run_now_ms() - from_ms));
+	say(RUN_CONF_INFO,
+		"serving on %s%s%s:%u, data in %s, last zxid 0x%llx, %llu nodes, started in %lld ms",
+		v6 ? "[" : "", conf->client_addr != NULL ? conf->client_addr : "*", v6 ? "]" : "",
+		port, conf->data_dir, (unsigned long long)zxid, (unsigned long long)n.nodes,
+		(long long)(run_now_ms() - from_ms));
 	store_want_spare(r);
 	return 0;
 }
@@ -235,6 +171,7 @@ static struct run_letter *letter_of(int kind)
 /* Stops reading, answers what was read, closes; then the core, then the log with its last mark. */
 static void stop(struct run *r)
 {
+	atomic_store(&r->stopping, true);
 	for (uint32_t i = 0; i < r->io_count; i++)
 		mail_put(&r->ios[i].mail, letter_of(IO_STOP));
 	for (uint32_t i = 0; i < r->io_count; i++)
@@ -243,10 +180,7 @@ static void stop(struct run *r)
 	pthread_join(r->core_thread, NULL);
 	mail_put(&r->log_mail, letter_of(LOG_STOP));
 	pthread_join(r->log_thread, NULL);
-	pthread_mutex_lock(&r->store_mutex);
-	r->store_stop = true;
-	pthread_cond_signal(&r->store_wanted);
-	pthread_mutex_unlock(&r->store_mutex);
+	mail_put(&r->store_mail, letter_of(STORE_STOP));
 	pthread_join(r->store_thread, NULL);
 }
 
@@ -254,7 +188,7 @@ static int run_server(const struct run_conf *conf)
 {
 	static struct run run;
 	struct rt_err err;
-	int lock_fd = -1;
+	int lock_fds[2] = { -1, -1 };
 	sigset_t set;
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
@@ -262,12 +196,15 @@ static int run_server(const struct run_conf *conf)
 	pthread_sigmask(SIG_BLOCK, &set, NULL); /* threads inherit it; this one waits */
 	signal(SIGPIPE, SIG_IGN);
 	raise_files();
+	umask(0077); /* passwords of sessions are in these files */
 	/* buffers of a turn come and go: keep their memory instead of asking the kernel each time */
-	mallopt(M_MMAP_THRESHOLD, 64 << 20);
+	mallopt(M_MMAP_THRESHOLD,
+		128 << 10); /* what is larger goes back to the kernel when it is freed */
 	mallopt(M_TRIM_THRESHOLD, 64 << 20);
 	if (conf->unsafe_no_fsync)
-		say(RUN_CONF_WARN, "unsafeNoFsync is on: WRITES ARE LOST when this machine stops. For tests only.");
-	if (folder_open(conf, &lock_fd, &err) != 0) {
+		say(RUN_CONF_WARN,
+			"unsafeNoFsync is on: WRITES ARE LOST when this machine stops. For tests only.");
+	if (folder_open(conf, lock_fds, &err) != 0) {
 		say(RUN_CONF_ERROR, "%s", err.text);
 		return 1;
 	}
@@ -279,11 +216,14 @@ static int run_server(const struct run_conf *conf)
 	int sig = 0;
 	while (sigwait(&set, &sig) != 0)
 		continue;
-	say(RUN_CONF_INFO, "stopping on %s: no new requests, answering what was read", sig == SIGTERM ? "SIGTERM" : "SIGINT");
+	say(RUN_CONF_INFO, "stopping on %s: no new requests, answering what was read",
+		sig == SIGTERM ? "SIGTERM" : "SIGINT");
 	stop(&run);
 	int64_t zxid = state_zxid(node_state(run.node));
 	run_done(&run);
-	close(lock_fd);
+	for (int i = 0; i < 2; i++)
+		if (lock_fds[i] >= 0)
+			close(lock_fds[i]);
 	say(RUN_CONF_INFO, "stopped, last zxid 0x%llx", (unsigned long long)zxid);
 	return 0;
 }
@@ -317,11 +257,16 @@ int main(int argc, char **argv)
 	} else if (todo == RUN_CONF_HELP) {
 		fputs(run_conf_help(), stdout);
 	} else {
-		say_init((enum run_conf_level)conf.log_level, (enum run_conf_format)conf.log_format);
+		say_init(
+			(enum run_conf_level)conf.log_level, (enum run_conf_format)conf.log_format);
 		if (notices.len > 0)
 			print_notices(&notices);
 		if (todo == RUN_CONF_CHECK)
 			printf("the configuration is good\n");
+		else if (todo == RUN_CONF_CHECK_DATA)
+			status = check_data(&conf);
+		else if (todo == RUN_CONF_DUMP_DATA)
+			status = dump_data(&conf);
 		else
 			status = run_server(&conf);
 	}

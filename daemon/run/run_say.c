@@ -1,6 +1,8 @@
 #include "daemon/run/run_say.h"
 
+#include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -50,7 +52,8 @@ static void put_line(enum run_conf_level level, const struct rt_buf *text)
 	rt_buf_init(&line, 64u << 10);
 	unsigned ms = (unsigned)(ts.tv_nsec / 1000000);
 	if (how == RUN_CONF_JSON) {
-		rt_buf_fmt(&line, "{\"time\":\"%s.%03uZ\",\"level\":\"%s\",\"message\":", when, ms, names[level]);
+		rt_buf_fmt(&line, "{\"time\":\"%s.%03uZ\",\"level\":\"%s\",\"message\":", when, ms,
+			names[level]);
 		put_json_text(&line, text->p, text->len);
 		rt_buf_str(&line, "}\n");
 	} else {
@@ -59,6 +62,20 @@ static void put_line(enum run_conf_level level, const struct rt_buf *text)
 		rt_buf_char(&line, '\n');
 	}
 	pthread_mutex_lock(&lock);
+	/* a reader of the log that has stopped reading must not stop the server: lines are dropped and counted */
+	static uint64_t dropped;
+	struct pollfd ready = { .fd = STDERR_FILENO, .events = POLLOUT };
+	if (poll(&ready, 1, 0) == 0) {
+		dropped++;
+		pthread_mutex_unlock(&lock);
+		rt_buf_done(&line);
+		return;
+	}
+	if (dropped > 0 && how == RUN_CONF_TEXT)
+		dprintf(STDERR_FILENO,
+			"%s.%03uZ warn %llu lines were dropped here: nobody was reading\n", when,
+			ms, (unsigned long long)dropped);
+	dropped = 0;
 	for (size_t at = 0; at < line.len;) {
 		ssize_t got = write(STDERR_FILENO, line.p + at, line.len - at);
 		if (got <= 0)
@@ -69,14 +86,15 @@ static void put_line(enum run_conf_level level, const struct rt_buf *text)
 	rt_buf_done(&line);
 }
 
-__attribute__((format(printf, 3, 0)))
-static void vsay(enum run_conf_level level, uint64_t left_out, const char *fmt, va_list ap)
+__attribute__((format(printf, 3, 0))) static void vsay(
+	enum run_conf_level level, uint64_t left_out, const char *fmt, va_list ap)
 {
 	struct rt_buf text;
 	rt_buf_init(&text, 8u << 10);
 	rt_buf_vfmt(&text, fmt, ap);
 	if (left_out > 0)
-		rt_buf_fmt(&text, " (%llu more like it since the last such line)", (unsigned long long)left_out);
+		rt_buf_fmt(&text, " (%llu more like it since the last such line)",
+			(unsigned long long)left_out);
 	put_line(level, &text);
 	rt_buf_done(&text);
 }
@@ -91,7 +109,8 @@ void say(enum run_conf_level level, const char *fmt, ...)
 	va_end(ap);
 }
 
-void say_limited(struct say_limiter *limiter, int64_t now_ms, enum run_conf_level level, const char *fmt, ...)
+void say_limited(struct say_limiter *limiter, int64_t now_ms, enum run_conf_level level,
+	const char *fmt, ...)
 {
 	if (level > least)
 		return;

@@ -21,6 +21,6 @@ struct say_limiter {
 	uint64_t left_out;
 };
 __attribute__((format(printf, 4, 5))) void say_limited(struct say_limiter *limiter, int64_t now_ms,
-						       enum run_conf_level level, const char *fmt, ...);
+	enum run_conf_level level, const char *fmt, ...);
 
 #endif

@@ -25,8 +25,14 @@ struct word {
 	void (*print)(struct run_io *io, struct io_gather *g, struct rt_buf *out);
 };
 
-static void print_ruok(struct run_io *io, struct io_gather *g, struct rt_buf *out) { rt_buf_str(out, "imok"); }
-static void print_isro(struct run_io *io, struct io_gather *g, struct rt_buf *out) { rt_buf_str(out, "rw"); }
+static void print_ruok(struct run_io *io, struct io_gather *g, struct rt_buf *out)
+{
+	rt_buf_str(out, "imok");
+}
+static void print_isro(struct run_io *io, struct io_gather *g, struct rt_buf *out)
+{
+	rt_buf_str(out, "rw");
+}
 
 static void print_conf(struct run_io *io, struct io_gather *g, struct rt_buf *out)
 {
@@ -45,10 +51,10 @@ static void print_envi(struct run_io *io, struct io_gather *g, struct rt_buf *ou
 		memset(&u, 0, sizeof u);
 	if (getcwd(dir, sizeof dir) == NULL)
 		memcpy(dir, "?", 2);
-	rt_buf_fmt(out, "Environment:\nzookeeper.version=%s\nhost.name=%s\npando.version=%s\n", VERSION_TEXT, host,
-		   PANDO_VERSION);
-	rt_buf_fmt(out, "os.name=%s\nos.arch=%s\nos.version=%s\nuser.id=%u\nuser.dir=%s\n", u.sysname, u.machine, u.release,
-		   (unsigned)geteuid(), dir);
+	rt_buf_fmt(out, "Environment:\nzookeeper.version=%s\nhost.name=%s\npando.version=%s\n",
+		VERSION_TEXT, host, PANDO_VERSION);
+	rt_buf_fmt(out, "os.name=%s\nos.arch=%s\nos.version=%s\nuser.id=%u\nuser.dir=%s\n",
+		u.sysname, u.machine, u.release, (unsigned)geteuid(), dir);
 }
 
 static struct srv_stats sum_of(const struct run *r, const struct io_gather *g)
@@ -73,10 +79,11 @@ static void put_server(struct run *r, const struct srv_stats *s, struct rt_buf *
 	struct state_counts n;
 	state_counts(view, &n);
 	put_latency(out, s);
-	rt_buf_fmt(out, "Received: %llu\nSent: %llu\nConnections: %llu\nOutstanding: %llu\n", (unsigned long long)s->received,
-		   (unsigned long long)s->sent, (unsigned long long)s->connections, (unsigned long long)s->outstanding);
-	rt_buf_fmt(out, "Zxid: 0x%llx\nMode: standalone\nNode count: %llu\n", (unsigned long long)state_zxid(view),
-		   (unsigned long long)n.nodes);
+	rt_buf_fmt(out, "Received: %llu\nSent: %llu\nConnections: %llu\nOutstanding: %llu\n",
+		(unsigned long long)s->received, (unsigned long long)s->sent,
+		(unsigned long long)s->connections, (unsigned long long)s->outstanding);
+	rt_buf_fmt(out, "Zxid: 0x%llx\nMode: standalone\nNode count: %llu\n",
+		(unsigned long long)state_zxid(view), (unsigned long long)n.nodes);
 }
 
 static void print_srvr(struct run_io *io, struct io_gather *g, struct rt_buf *out)
@@ -106,8 +113,9 @@ static void print_cons(struct run_io *io, struct io_gather *g, struct rt_buf *ou
 static void print_wchs(struct run_io *io, struct io_gather *g, struct rt_buf *out)
 {
 	struct srv_stats s = sum_of(io->run, g);
-	rt_buf_fmt(out, "%llu connections watching %llu paths\nTotal watches:%llu\n", (unsigned long long)s.watching,
-		   (unsigned long long)s.watch_paths, (unsigned long long)s.watches);
+	rt_buf_fmt(out, "%llu connections watching %llu paths\nTotal watches:%llu\n",
+		(unsigned long long)s.watching, (unsigned long long)s.watch_paths,
+		(unsigned long long)s.watches);
 }
 
 static void dump_line(void *arg, int64_t session_id, const struct rt_slice *path)
@@ -137,7 +145,8 @@ static void print_dump(struct run_io *io, struct io_gather *g, struct rt_buf *ou
 	struct state_counts n;
 	state_counts(view, &n);
 	rt_buf_fmt(out, "Sessions (%llu)\n", (unsigned long long)n.sessions);
-	rt_buf_fmt(out, "ephemeral nodes dump:\nSessions with Ephemerals (%llu):\n", (unsigned long long)with);
+	rt_buf_fmt(out, "ephemeral nodes dump:\nSessions with Ephemerals (%llu):\n",
+		(unsigned long long)with);
 	state_each_ephemeral(view, dump_line, out);
 }
 
@@ -167,6 +176,13 @@ static void put_log_metrics(struct run *r, struct rt_buf *out)
 	rt_buf_fixed(out, fsyncs > 0 ? atomic_load(&r->fsync_us) * 10 / fsyncs : 0, 4);
 	rt_buf_char(out, '\n');
 	put_metric(out, "pando_log_bytes", atomic_load(&r->log_bytes));
+	put_metric(out, "pando_log_spares", atomic_load(&r->log_spares));
+	put_metric(out, "pando_log_recycled", atomic_load(&r->log_recycled));
+	put_metric(out, "pando_state_index", atomic_load(&r->state_index));
+	put_metric(out, "pando_state_bytes", atomic_load(&r->state_bytes));
+	put_metric(out, "pando_state_wal_bytes", atomic_load(&r->wal_bytes));
+	put_metric(out, "pando_state_rows_waiting", atomic_load(&r->fold_rows));
+	put_metric(out, "pando_disk_full", atomic_load(&r->disk_full) ? 1 : 0);
 	put_metric(out, "pando_slow_fsyncs", atomic_load(&r->slow_fsyncs));
 	put_metric(out, "pando_slow_turns", atomic_load(&r->slow_turns));
 	put_metric(out, "pando_slow_applies", atomic_load(&r->slow_applies));
@@ -188,6 +204,7 @@ static void put_connection_metrics(struct run *r, const struct srv_stats *s, str
 	put_metric(out, "pando_requests_undecodable", s->undecodable);
 	put_metric(out, "pando_auth_failed", s->auth_failed);
 	put_metric(out, "pando_watch_events", s->events);
+	put_metric(out, "pando_growth_refused", s->growth_refused);
 }
 
 static void print_mntr(struct run_io *io, struct io_gather *g, struct rt_buf *out)
@@ -220,11 +237,16 @@ static void print_mntr(struct run_io *io, struct io_gather *g, struct rt_buf *ou
 }
 
 static const struct word words[] = {
-	{ "ruok", WORD_PLAIN, false, print_ruok }, { "isro", WORD_PLAIN, false, print_isro },
-	{ "conf", WORD_PLAIN, false, print_conf }, { "envi", WORD_PLAIN, false, print_envi },
-	{ "srvr", WORD_GATHER, false, print_srvr }, { "stat", WORD_GATHER, true, print_stat },
-	{ "cons", WORD_GATHER, true, print_cons }, { "wchs", WORD_GATHER, false, print_wchs },
-	{ "dump", WORD_GATHER, false, print_dump }, { "mntr", WORD_GATHER, false, print_mntr },
+	{ "ruok", WORD_PLAIN, false, print_ruok },
+	{ "isro", WORD_PLAIN, false, print_isro },
+	{ "conf", WORD_PLAIN, false, print_conf },
+	{ "envi", WORD_PLAIN, false, print_envi },
+	{ "srvr", WORD_GATHER, false, print_srvr },
+	{ "stat", WORD_GATHER, true, print_stat },
+	{ "cons", WORD_GATHER, true, print_cons },
+	{ "wchs", WORD_GATHER, false, print_wchs },
+	{ "dump", WORD_GATHER, false, print_dump },
+	{ "mntr", WORD_GATHER, false, print_mntr },
 };
 
 static const struct word *find(const char *name)
@@ -249,9 +271,11 @@ void words_begin(struct run_io *io, const struct srv_word *asked)
 	rt_buf_init(&out, ANSWER_MAX);
 	if (word == NULL || !run_conf_allows_word(r->conf, asked->word)) {
 		if (word != NULL)
-			rt_buf_fmt(&out, "%s is not executed because it is not in the whitelist.\n", asked->word);
-		say_limited(&io->refused, run_now_ms(), RUN_CONF_WARN, "four-letter word %s refused: %s", asked->word,
-			    word == NULL ? "no such word" : "not in 4lw.commands.whitelist");
+			rt_buf_fmt(&out, "%s is not executed because it is not in the whitelist.\n",
+				asked->word);
+		say_limited(&io->refused, run_now_ms(), RUN_CONF_WARN,
+			"four-letter word %s refused: %s", asked->word,
+			word == NULL ? "no such word" : "not in 4lw.commands.whitelist");
 		answer(io, asked->conn, &out);
 		return;
 	}

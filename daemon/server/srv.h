@@ -41,11 +41,11 @@ struct srv_config {
 	uint64_t hash_seed;
 	int32_t timeout_min_ms; /* of sessions */
 	int32_t timeout_max_ms;
-	uint32_t frame_bytes;      /* jute.maxbuffer */
-	uint32_t reply_bytes;      /* maxReplyBytes */
-	uint32_t writes_in_flight; /* of one connection */
+	uint32_t frame_bytes;          /* jute.maxbuffer */
+	uint32_t reply_bytes;          /* maxReplyBytes */
+	uint32_t writes_in_flight;     /* of one connection */
 	uint32_t writes_in_flight_all; /* of this shard */
-	int64_t zxid; /* of the state when the shard begins */
+	int64_t zxid;                  /* of the state when the shard begins */
 	bool skip_acl;
 };
 
@@ -94,6 +94,9 @@ bool srv_has_proposals(const struct srv *s);
 bool srv_take_proposals(struct srv *s, struct rt_buf *inout);
 /* While set, no new write is proposed: the core is behind. */
 void srv_hold_writes(struct srv *s, bool hold);
+/* While set, requests that make the tree grow are answered with SYSTEM_ERROR, in their order, and do not reach
+ * the log: the disk has no room but for its reserve. */
+void srv_refuse_growth(struct srv *s, bool refuse);
 
 /* A connection with output, or finished, or whose srv_reading may have changed; NULL when there is none. */
 struct srv_conn *srv_next_dirty(struct srv *s);
@@ -109,12 +112,21 @@ void srv_give_random(struct srv *s, const uint8_t *bytes, size_t n);
 /* Sessions that a connection of this shard had, at its end: to be told to the clock. Valid until the next turn. */
 struct srv_touch {
 	int64_t session_id;
+	uint32_t generation;
 	bool here;
+	bool silent;
 	int64_t heard_ms;
 };
 const struct srv_touch *srv_take_touches(struct srv *s, size_t *ret_count);
-/* The clock asks. When it was not heard for its timeout it gets no answer any more until the outcome is known. */
-struct srv_touch srv_asked(struct srv *s, int64_t session_id);
+/* The clock asks. A connection that was not heard for its session's timeout is closed with that: it is answered
+ * nothing any more, so that its client never believes in a session whose end is on its way. What was read and not
+ * served, because this server was slow, counts as heard now; so does what the socket holds: say so before with
+ * srv_heard. */
+struct srv_touch srv_asked(struct srv *s, int64_t session_id, uint32_t generation);
+/* The connection that has the session, or NULL. */
+struct srv_conn *srv_session_conn(const struct srv *s, int64_t session_id);
+/* There is input that was not read yet. Does not count for a client that does not read its replies. */
+void srv_heard(struct srv *s, struct srv_conn *c);
 
 /* addauth: the driver makes an identity of a credential (that takes cryptography) and answers. */
 struct srv_auth {
@@ -123,8 +135,9 @@ struct srv_auth {
 	struct rt_slice credential;
 };
 bool srv_next_auth(struct srv *s, struct srv_auth *ret);
-/* An identity that the credential proves; any number of times before the answer. */
-void srv_auth_add(struct srv *s, uint64_t conn, struct rt_slice scheme, struct rt_slice id);
+/* An identity that the credential proves; any number of times before the answer. False when the connection has too
+ * many: refuse. */
+bool srv_auth_add(struct srv *s, uint64_t conn, struct rt_slice scheme, struct rt_slice id);
 void srv_auth_answer(struct srv *s, uint64_t conn, bool accepted);
 
 /* Four-letter words: the driver gathers what it takes and answers with the whole text. */
@@ -160,13 +173,14 @@ struct srv_stats {
 	uint64_t outstanding; /* writes on their way and requests that wait, now */
 	uint64_t watches;
 	uint64_t watch_paths;
-	uint64_t watching; /* connections with a watch */
+	uint64_t watching;         /* connections with a watch */
 	uint64_t sessions_refused; /* handshakes answered with "expired" */
 	uint64_t closed_ahead;     /* handshakes that had seen more than this server */
 	uint64_t frames_refused;   /* connections ended for a frame that cannot be framed */
 	uint64_t undecodable;      /* requests answered with MARSHALLING_ERROR */
 	uint64_t auth_failed;
-	uint64_t events;           /* watch events sent */
+	uint64_t growth_refused; /* requests answered with SYSTEM_ERROR because the disk is full */
+	uint64_t events;         /* watch events sent */
 };
 void srv_stats(const struct srv *s, struct srv_stats *ret);
 void srv_stats_add(struct srv_stats *sum, const struct srv_stats *one);

@@ -80,7 +80,8 @@ uint64_t conn_token(const struct srv_conn *c) { return (uint64_t)c->slot_life <<
 struct srv_conn *conn_by_token(const struct srv *s, uint64_t token)
 {
 	uint32_t slot = (uint32_t)token;
-	if (slot >= s->conn_cap || s->conns[slot] == NULL || s->conns[slot]->slot_life != (uint32_t)(token >> 32))
+	if (slot >= s->conn_cap || s->conns[slot] == NULL ||
+		s->conns[slot]->slot_life != (uint32_t)(token >> 32))
 		return NULL;
 	return s->conns[slot];
 }
@@ -132,21 +133,21 @@ void *srv_conn_user(const struct srv_conn *c) { return c->user; }
 const char *srv_conn_name(const struct srv_conn *c) { return c->peer.name; }
 bool srv_has_session(const struct srv_conn *c) { return c->phase != CONN_NEW; }
 
-void conn_add_identity(struct srv_conn *c, struct rt_slice scheme, struct rt_slice id)
+bool conn_add_identity(struct srv_conn *c, struct rt_slice scheme, struct rt_slice id)
 {
 	struct disk_identity who = { scheme, id };
 	struct rt_reader r = rt_reader_of(c->ids.p, c->ids.len);
 	struct disk_identity other;
 	while (rt_left(&r) > 0 && disk_identity_decode(&r, &other) == 0)
 		if (rt_slice_eq(other.scheme, scheme) && rt_slice_eq(other.id, id))
-			return;
+			return true;
 	size_t n = disk_identity_size(&who);
-	uint8_t *p = rt_buf_grow(&c->ids, n);
-	if (p == NULL)
-		return; /* tens of thousands of identities on one connection: the later ones do not count */
-	struct rt_writer w = rt_writer_of(p, n);
+	if (c->ids.len + n > LIMIT_IDENTITY_BYTES)
+		return false;
+	struct rt_writer w = rt_writer_of(rt_buf_grow(&c->ids, n), n);
 	disk_identity_encode(&w, &who);
 	c->id_count++;
+	return true;
 }
 
 struct rt_vec conn_identities(const struct srv_conn *c)
@@ -154,7 +155,10 @@ struct rt_vec conn_identities(const struct srv_conn *c)
 	return (struct rt_vec){ c->ids.p, (uint32_t)c->ids.len, c->id_count };
 }
 
-static uint32_t session_hash(const struct srv *s, int64_t id) { return (uint32_t)rt_hash_u64((uint64_t)id, s->config.hash_seed); }
+static uint32_t session_hash(const struct srv *s, int64_t id)
+{
+	return (uint32_t)rt_hash_u64((uint64_t)id, s->config.hash_seed);
+}
 
 struct srv_conn *conn_by_session(const struct srv *s, int64_t session_id)
 {
@@ -191,7 +195,9 @@ static void touch(struct srv *s, struct srv_touch t)
 void srv_closed(struct srv *s, struct srv_conn *c)
 {
 	if (c->session_id != 0 && conn_by_session(s, c->session_id) == c)
-		touch(s, (struct srv_touch){ .session_id = c->session_id, .heard_ms = c->heard_ms });
+		touch(s, (struct srv_touch){ .session_id = c->session_id,
+				 .generation = c->generation,
+				 .heard_ms = c->heard_ms });
 	conn_forget_session(s, c);
 	conn_free(s, c);
 }
@@ -203,14 +209,52 @@ const struct srv_touch *srv_take_touches(struct srv *s, size_t *ret_count)
 	return s->touches;
 }
 
-struct srv_touch srv_asked(struct srv *s, int64_t session_id)
+static size_t input_waiting(const struct srv_conn *c) { return c->in.len - c->in_at; }
+
+/* Bytes of the frame at the head of the input, with its length; 0 while that is not known. */
+static size_t frame_bytes(const struct srv_conn *c)
+{
+	return input_waiting(c) >= 4 ? 4 + (size_t)rt_load32(c->in.p + c->in_at) : 0;
+}
+
+/* A whole frame that was not served: the server is behind, not the client. */
+static bool frame_waits(const struct srv_conn *c)
+{
+	size_t need = frame_bytes(c);
+	return need != 0 && need <= input_waiting(c);
+}
+
+struct srv_conn *srv_session_conn(const struct srv *s, int64_t session_id)
+{
+	return conn_by_session(s, session_id);
+}
+
+void srv_heard(struct srv *s, struct srv_conn *c)
+{
+	if (conn_output_bytes(c) <= LIMIT_OUT_PAUSE_BYTES)
+		c->heard_ms = s->now_ms;
+}
+
+struct srv_touch srv_asked(struct srv *s, int64_t session_id, uint32_t generation)
 {
 	struct srv_conn *c = conn_by_session(s, session_id);
-	if (c == NULL)
-		return (struct srv_touch){ .session_id = session_id };
-	if (s->now_ms - c->heard_ms > c->timeout_ms) /* milliseconds are cut: only more is certain */
-		c->condemned = true;
-	return (struct srv_touch){ .session_id = session_id, .here = true, .heard_ms = c->heard_ms };
+	if (c == NULL || c->generation != generation)
+		return (struct srv_touch){ .session_id = session_id, .generation = generation };
+	if (frame_waits(c))
+		srv_heard(s, c);
+	struct srv_touch t = { .session_id = session_id,
+		.generation = generation,
+		.here = true,
+		.heard_ms = c->heard_ms };
+	/* milliseconds are cut: only more than the timeout is certain */
+	t.silent = s->now_ms - c->heard_ms > c->timeout_ms;
+	if (t.silent) {
+		conn_notice(s, c, "nothing heard for its timeout, connection closed: session",
+			session_id, NOTICE_INFO_HEX);
+		conn_forget_session(s, c);
+		conn_cut(s, c);
+	}
+	return t;
 }
 
 void conn_mark_dirty(struct srv *s, struct srv_conn *c)
@@ -238,7 +282,8 @@ void conn_cut(struct srv *s, struct srv_conn *c)
 	conn_finish(s, c);
 }
 
-void conn_notice(struct srv *s, const struct srv_conn *c, const char *what, int64_t value, enum notice_kind kind)
+void conn_notice(struct srv *s, const struct srv_conn *c, const char *what, int64_t value,
+	enum notice_kind kind)
 {
 	if (s->notice_count == NOTICES)
 		return; /* the driver takes them every turn and limits their rate */
@@ -272,7 +317,8 @@ struct srv_conn *srv_next_dirty(struct srv *s)
 
 struct rt_slice srv_output(const struct srv_conn *c)
 {
-	return conn_output_bytes(c) > 0 ? rt_slice_of(c->out.p + c->out_at, conn_output_bytes(c)) : (struct rt_slice){ 0 };
+	return conn_output_bytes(c) > 0 ? rt_slice_of(c->out.p + c->out_at, conn_output_bytes(c))
+					: (struct rt_slice){ 0 };
 }
 
 void srv_output_sent(struct srv *s, struct srv_conn *c, size_t bytes)
@@ -284,7 +330,7 @@ void srv_output_sent(struct srv *s, struct srv_conn *c, size_t bytes)
 		c->out_at = 0;
 		c->out.len = 0;
 		out_release_buffer(s, &c->out);
-	} else if (c->out_at > LIMIT_OUT_PAUSE_BYTES) {
+	} else if (c->out_at > c->out.len / 2) {
 		rt_buf_drop(&c->out, c->out_at);
 		c->out_at = 0;
 	}
@@ -294,18 +340,10 @@ void srv_output_sent(struct srv *s, struct srv_conn *c, size_t bytes)
 
 bool srv_finished(const struct srv_conn *c) { return c->phase == CONN_FINISHED; }
 
-static size_t input_waiting(const struct srv_conn *c) { return c->in.len - c->in_at; }
-
-/* Bytes of the frame at the head of the input, with its length; 0 while that is not known. */
-static size_t frame_bytes(const struct srv_conn *c)
-{
-	return input_waiting(c) >= 4 ? 4 + (size_t)rt_load32(c->in.p + c->in_at) : 0;
-}
-
 /* A whole frame waits, so more input would only pile up; a longer one needs all of its bytes. */
 bool srv_reading(const struct srv_conn *c)
 {
-	if (c->phase == CONN_FINISHED)
+	if (c->phase == CONN_FINISHED || c->phase == CONN_WORD)
 		return false;
 	size_t need = frame_bytes(c);
 	return input_waiting(c) < LIMIT_READ_BYTES || need > input_waiting(c);
@@ -348,7 +386,8 @@ static bool next_frame(struct srv *s, struct srv_conn *c, struct rt_slice *ret)
 		return false;
 	if (need - 4 > s->config.frame_bytes) {
 		s->stats.frames_refused++;
-		conn_notice(s, c, "connection closed: length of a frame is above jute.maxbuffer", (int64_t)(need - 4), NOTICE_WARN);
+		conn_notice(s, c, "connection closed: length of a frame is above jute.maxbuffer",
+			(int64_t)(need - 4), NOTICE_WARN);
 		conn_cut(s, c);
 		return false;
 	}
@@ -408,11 +447,20 @@ void srv_word_answer(struct srv *s, uint64_t conn, struct rt_slice text)
 	conn_finish(s, c);
 }
 
+static bool turn_is_full(const struct srv *s)
+{
+	return s->turn_reads >= LIMIT_TURN_READS || s->turn_bytes >= LIMIT_TURN_REPLY_BYTES;
+}
+
 /* Serves what can be served of one connection. */
 static void conn_run(struct srv *s, struct srv_conn *c, const struct state *view)
 {
 	struct rt_slice frame;
-	while (c->phase != CONN_FINISHED && !c->condemned) {
+	while (c->phase != CONN_FINISHED) {
+		if (view != NULL && turn_is_full(s)) {
+			rt_list_append(&s->want_view, &c->ready);
+			return;
+		}
 		if (conn_output_bytes(c) > LIMIT_OUT_PAUSE_BYTES)
 			return; /* srv_output_sent makes it ready again */
 		if (c->phase == CONN_NEW && word_frame(s, c))
@@ -438,15 +486,11 @@ static void conn_run(struct srv *s, struct srv_conn *c, const struct state *view
 	}
 }
 
-static bool turn_is_full(const struct srv *s)
-{
-	return s->turn_reads >= LIMIT_TURN_READS || s->turn_bytes >= LIMIT_TURN_REPLY_BYTES;
-}
-
 void srv_work(struct srv *s, const struct state *view)
 {
 	ASSERT(view == NULL || state_zxid(view) == s->zxid);
 	struct rt_list *from = view != NULL ? &s->want_view : &s->ready;
+	s->turn_bytes = 0; /* what the feed had to say before is no read's doing */
 	while (!rt_list_empty(from)) {
 		if (view != NULL && turn_is_full(s))
 			return;
@@ -462,17 +506,22 @@ void srv_work(struct srv *s, const struct state *view)
 
 bool srv_idle(const struct srv *s)
 {
-	if (srv_has_work(s) || !rt_list_empty(&s->want_random) || s->in_flight > 0 || s->proposals.len > 0)
+	if (srv_has_work(s) || !rt_list_empty(&s->want_random) || s->in_flight > 0 ||
+		s->proposals.len > 0)
 		return false;
 	for (uint32_t i = 0; i < s->conn_cap; i++) {
 		const struct srv_conn *c = s->conns[i];
-		if (c != NULL && (conn_output_bytes(c) > 0 || c->phase == CONN_ATTACHING || c->phase == CONN_WORD))
+		if (c != NULL && (conn_output_bytes(c) > 0 || c->phase == CONN_ATTACHING ||
+					 c->phase == CONN_WORD))
 			return false;
 	}
 	return true;
 }
 
-bool srv_has_work(const struct srv *s) { return !rt_list_empty(&s->ready) || !rt_list_empty(&s->want_view); }
+bool srv_has_work(const struct srv *s)
+{
+	return !rt_list_empty(&s->ready) || !rt_list_empty(&s->want_view);
+}
 
 bool srv_wants_view(const struct srv *s) { return !rt_list_empty(&s->want_view); }
 
@@ -506,7 +555,8 @@ void conn_note_latency(struct srv *s, struct srv_conn *c, int64_t since_ms)
 
 void srv_stats_add(struct srv_stats *sum, const struct srv_stats *one)
 {
-	if (one->latency_count > 0 && (sum->latency_count == 0 || one->latency_min_ms < sum->latency_min_ms))
+	if (one->latency_count > 0 &&
+		(sum->latency_count == 0 || one->latency_min_ms < sum->latency_min_ms))
 		sum->latency_min_ms = one->latency_min_ms;
 	if (one->latency_max_ms > sum->latency_max_ms)
 		sum->latency_max_ms = one->latency_max_ms;
@@ -524,6 +574,7 @@ void srv_stats_add(struct srv_stats *sum, const struct srv_stats *one)
 	sum->frames_refused += one->frames_refused;
 	sum->undecodable += one->undecodable;
 	sum->auth_failed += one->auth_failed;
+	sum->growth_refused += one->growth_refused;
 	sum->events += one->events;
 }
 
@@ -534,12 +585,24 @@ static const char *op_short_name(int32_t op)
 		int32_t op;
 		const char *name;
 	} names[] = {
-		{ WIRE_OP_CREATE, "CREA" },	{ WIRE_OP_CREATE2, "CRE2" },	  { WIRE_OP_DELETE, "DELE" },
-		{ WIRE_OP_EXISTS, "EXIS" },	{ WIRE_OP_GET_DATA, "GETD" },	  { WIRE_OP_SET_DATA, "SETD" },
-		{ WIRE_OP_GET_ACL, "GETA" },	{ WIRE_OP_SET_ACL, "SETA" },	  { WIRE_OP_GET_CHILDREN, "GETC" },
-		{ WIRE_OP_GET_CHILDREN2, "GETC" }, { WIRE_OP_SYNC, "SYNC" },	  { WIRE_OP_PING, "PING" },
-		{ WIRE_OP_CHECK, "CHEC" },	{ WIRE_OP_MULTI, "MULT" },	  { WIRE_OP_AUTH, "AUTH" },
-		{ WIRE_OP_SET_WATCHES, "SETW" }, { WIRE_OP_CREATE_SESSION, "SESS" }, { WIRE_OP_CLOSE_SESSION, "CLOS" },
+		{ WIRE_OP_CREATE, "CREA" },
+		{ WIRE_OP_CREATE2, "CRE2" },
+		{ WIRE_OP_DELETE, "DELE" },
+		{ WIRE_OP_EXISTS, "EXIS" },
+		{ WIRE_OP_GET_DATA, "GETD" },
+		{ WIRE_OP_SET_DATA, "SETD" },
+		{ WIRE_OP_GET_ACL, "GETA" },
+		{ WIRE_OP_SET_ACL, "SETA" },
+		{ WIRE_OP_GET_CHILDREN, "GETC" },
+		{ WIRE_OP_GET_CHILDREN2, "GETC" },
+		{ WIRE_OP_SYNC, "SYNC" },
+		{ WIRE_OP_PING, "PING" },
+		{ WIRE_OP_CHECK, "CHEC" },
+		{ WIRE_OP_MULTI, "MULT" },
+		{ WIRE_OP_AUTH, "AUTH" },
+		{ WIRE_OP_SET_WATCHES, "SETW" },
+		{ WIRE_OP_CREATE_SESSION, "SESS" },
+		{ WIRE_OP_CLOSE_SESSION, "CLOS" },
 	};
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
 		if (names[i].op == op)
@@ -549,14 +612,15 @@ static const char *op_short_name(int32_t op)
 
 static void list_details(const struct srv *s, const struct srv_conn *c, struct rt_buf *out)
 {
-	rt_buf_fmt(out, ",sid=0x%llx,lop=%s,est=%lld,to=%d", (unsigned long long)c->session_id, op_short_name(c->last_op),
-		   (long long)(s->now_ms - c->since_ms), c->timeout_ms);
+	rt_buf_fmt(out, ",sid=0x%llx,lop=%s,est=%lld,to=%d", (unsigned long long)c->session_id,
+		op_short_name(c->last_op), (long long)(s->now_ms - c->since_ms), c->timeout_ms);
 	if (c->last_xid >= 0)
 		rt_buf_fmt(out, ",lcxid=0x%x", (unsigned)c->last_xid);
 	uint64_t avg = c->latency_count > 0 ? c->latency_sum_ms / c->latency_count : 0;
 	rt_buf_fmt(out, ",lzxid=0x%llx,lresp=%lld,llat=%llu,minlat=%llu,avglat=%llu,maxlat=%llu",
-		   (unsigned long long)c->last_zxid, (long long)c->last_response_ms, (unsigned long long)c->latency_last_ms,
-		   (unsigned long long)c->latency_min_ms, (unsigned long long)avg, (unsigned long long)c->latency_max_ms);
+		(unsigned long long)c->last_zxid, (long long)c->last_response_ms,
+		(unsigned long long)c->latency_last_ms, (unsigned long long)c->latency_min_ms,
+		(unsigned long long)avg, (unsigned long long)c->latency_max_ms);
 }
 
 void srv_list_conns(const struct srv *s, bool brief, struct rt_buf *out)
@@ -565,8 +629,9 @@ void srv_list_conns(const struct srv *s, bool brief, struct rt_buf *out)
 		const struct srv_conn *c = s->conns[i];
 		if (c == NULL)
 			continue;
-		rt_buf_fmt(out, " /%s[%d](queued=%u,recved=%llu,sent=%llu", c->peer.name, c->session_id != 0 ? 1 : 0,
-			   c->writes_count, (unsigned long long)c->received, (unsigned long long)c->sent);
+		rt_buf_fmt(out, " /%s[%d](queued=%u,recved=%llu,sent=%llu", c->peer.name,
+			c->session_id != 0 ? 1 : 0, c->writes_count,
+			(unsigned long long)c->received, (unsigned long long)c->sent);
 		if (!brief && c->session_id != 0)
 			list_details(s, c, out);
 		rt_buf_str(out, ")\n");

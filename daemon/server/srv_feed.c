@@ -19,7 +19,8 @@ static void session_closed(struct srv *s, const struct change_session *x)
 	bool by_itself = c->phase == CONN_CLOSING;
 	conn_forget_session(s, c);
 	if (!by_itself) {
-		conn_notice(s, c, "session expired, connection closed: session", x->id, NOTICE_INFO_HEX);
+		conn_notice(s, c, "session expired, connection closed: session", x->id,
+			NOTICE_INFO_HEX);
 		conn_cut(s, c);
 	}
 }
@@ -33,7 +34,11 @@ static void feed_change_seen(struct srv *s, const struct change *ch)
 	case CHANGE_ACL:
 		watch_change(s, ch);
 		break;
+	case CHANGE_STAT:
 	case CHANGE_SESSION_OPENED:
+	case CHANGE_SESSION_NUMBER:
+	case CHANGE_LIST_ADDED:
+	case CHANGE_LIST_DROPPED:
 		break;
 	case CHANGE_SESSION_ATTACHED:
 		session_attached(s, &ch->session);
@@ -51,7 +56,8 @@ static void reply_write(struct srv *s, struct srv_conn *c, const struct result *
 		return;
 	}
 	bool path = r->op == WIRE_OP_CREATE || r->op == WIRE_OP_CREATE2;
-	size_t room = (path ? 4 + (size_t)r->body.len : r->body.len) + (r->has_stat ? WIRE_STAT_BYTES : 0);
+	size_t room = (path ? 4 + (size_t)r->body.len : r->body.len) +
+		      (r->has_stat ? WIRE_STAT_BYTES : 0);
 	struct rt_writer w = reply_begin(s, c, xid, r->zxid, ZK_OK, room);
 	if (path)
 		rt_put_slice(&w, r->body);
@@ -66,12 +72,14 @@ static void reply_write(struct srv *s, struct srv_conn *c, const struct result *
 static void request_result(struct srv *s, struct srv_conn *c, const struct result *r)
 {
 	ASSERT(c->writes_count > 0);
-	ASSERT(r->number == c->number - c->writes_count + 1); /* S2: results come in order, each once */
+	ASSERT(r->number ==
+		c->number - c->writes_count + 1); /* S2: results come in order, each once */
 	struct inflight one = c->writes[c->writes_first];
 	c->writes_first = (c->writes_first + 1) & (c->writes_cap - 1);
 	c->writes_count--;
+	c->writes_bytes -= one.bytes;
 	s->in_flight--;
-	if (c->phase == CONN_FINISHED || c->condemned)
+	if (c->phase == CONN_FINISHED)
 		return;
 	ASSERT(one.op == r->op);
 	conn_note_latency(s, c, one.since_ms);
@@ -96,11 +104,13 @@ static void feed_result_seen(struct srv *s, const struct result *r)
 /* Room among all the writes in flight: whoever waited for it looks again. */
 void writes_resume(struct srv *s)
 {
-	if (!s->starved || s->hold_writes || s->in_flight >= s->config.writes_in_flight_all)
+	if (!s->starved || s->hold_writes || s->in_flight >= s->config.writes_in_flight_all ||
+		s->proposals.len >= LIMIT_TURN_PROPOSAL_BYTES)
 		return;
 	s->starved = false;
 	for (uint32_t i = 0; i < s->conn_cap; i++)
-		if (s->conns[i] != NULL && s->conns[i]->phase == CONN_OPEN && s->conns[i]->in.len > s->conns[i]->in_at)
+		if (s->conns[i] != NULL && s->conns[i]->phase == CONN_OPEN &&
+			s->conns[i]->in.len > s->conns[i]->in_at)
 			conn_mark_ready(s, s->conns[i]);
 }
 

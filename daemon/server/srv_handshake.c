@@ -3,12 +3,15 @@
 
 #include "daemon/base/proposals.h"
 
+#define HANDSHAKE_RANDOM_BYTES (LIMIT_PASSWD_BYTES + 8u) /* a password and a nonce */
+
 struct rt_writer propose_begin(struct srv *s, uint64_t token, uint8_t kind, size_t bytes)
 {
 	size_t n = DISK_ENTRY_HEADER_BYTES + bytes;
 	ASSERT(n <= (size_t)s->config.frame_bytes + LIMIT_ENTRY_EXTRA_BYTES);
 	struct rt_writer w = rt_writer_of(proposals_add(&s->proposals, (uint32_t)n, token), n);
-	disk_entry_header_encode(&w, &(struct disk_entry_header){ .kind = kind, .level = DISK_LEVEL });
+	disk_entry_header_encode(
+		&w, &(struct disk_entry_header){ .kind = kind, .level = DISK_LEVEL });
 	return w;
 }
 
@@ -19,7 +22,7 @@ void srv_give_random(struct srv *s, const uint8_t *bytes, size_t n)
 	ASSERT(n <= srv_random_wanted(s));
 	memcpy(s->random + s->random_count, bytes, n);
 	s->random_count += n;
-	while (s->random_count >= LIMIT_PASSWD_BYTES && !rt_list_empty(&s->want_random)) {
+	while (s->random_count >= HANDSHAKE_RANDOM_BYTES && !rt_list_empty(&s->want_random)) {
 		struct rt_list *first = s->want_random.next;
 		rt_list_remove(first);
 		rt_list_append(&s->ready, first);
@@ -40,10 +43,13 @@ static bool connect_decode(struct rt_slice frame, struct wire_connect_request *r
 	return wire_connect_request_decode(&r, ret) == 0;
 }
 
-static void respond(struct srv *s, struct srv_conn *c, int32_t timeout_ms, int64_t session_id, const uint8_t *passwd)
+static void respond(struct srv *s, struct srv_conn *c, int32_t timeout_ms, int64_t session_id,
+	const uint8_t *passwd)
 {
 	struct wire_connect_response a = {
-		.timeout_ms = timeout_ms, .session_id = session_id, .passwd = { passwd, LIMIT_PASSWD_BYTES },
+		.timeout_ms = timeout_ms,
+		.session_id = session_id,
+		.passwd = { passwd, LIMIT_PASSWD_BYTES },
 		.has_read_only = c->with_read_only,
 	};
 	size_t n = wire_connect_response_size(&a);
@@ -63,42 +69,55 @@ static void refuse(struct srv *s, struct srv_conn *c)
 {
 	static const uint8_t none[LIMIT_PASSWD_BYTES];
 	s->stats.sessions_refused++;
-	conn_notice(s, c, "handshake answered \"expired\": no such session, or a wrong password; session", c->session_id,
-		    NOTICE_INFO_HEX);
+	conn_notice(s, c,
+		"handshake answered \"expired\": no such session, or a wrong password; session",
+		c->session_id, NOTICE_INFO_HEX);
 	respond(s, c, 0, 0, none);
 	c->session_id = 0;
 	conn_finish(s, c);
 }
 
+static void take_random(struct srv *s, void *ret, size_t n)
+{
+	ASSERT(s->random_count >= n); /* looked at before the frame was */
+	s->random_count -= n;
+	memcpy(ret, s->random + s->random_count, n);
+}
+
 static void propose_open(struct srv *s, struct srv_conn *c)
 {
-	struct disk_entry_session_open e = { .server_id = s->config.server_id, .timeout_ms = c->timeout_ms };
-	ASSERT(s->random_count >= LIMIT_PASSWD_BYTES);
-	s->random_count -= LIMIT_PASSWD_BYTES;
-	memcpy(e.passwd, s->random + s->random_count, LIMIT_PASSWD_BYTES);
-	struct rt_writer w = propose_begin(s, conn_token(c), DISK_ENTRY_KIND_SESSION_OPEN, DISK_ENTRY_SESSION_OPEN_BYTES);
+	struct disk_entry_session_open e = { .server_id = s->config.server_id,
+		.timeout_ms = c->timeout_ms };
+	take_random(s, e.passwd, sizeof e.passwd);
+	take_random(s, &e.nonce, sizeof e.nonce);
+	struct rt_writer w = propose_begin(
+		s, conn_token(c), DISK_ENTRY_KIND_SESSION_OPEN, DISK_ENTRY_SESSION_OPEN_BYTES);
 	disk_entry_session_open_encode(&w, &e);
 }
 
 static void propose_attach(struct srv *s, struct srv_conn *c, struct rt_slice passwd)
 {
-	struct disk_entry_session_attach e = { .session_id = c->session_id, .passwd = passwd,
-					       .timeout_ms = c->timeout_ms, .server_id = s->config.server_id };
-	struct rt_writer w =
-		propose_begin(s, conn_token(c), DISK_ENTRY_KIND_SESSION_ATTACH, disk_entry_session_attach_size(&e));
+	struct disk_entry_session_attach e = { .session_id = c->session_id,
+		.passwd = passwd,
+		.timeout_ms = c->timeout_ms,
+		.server_id = s->config.server_id };
+	take_random(s, &e.nonce, sizeof e.nonce);
+	struct rt_writer w = propose_begin(s, conn_token(c), DISK_ENTRY_KIND_SESSION_ATTACH,
+		disk_entry_session_attach_size(&e));
 	disk_entry_session_attach_encode(&w, &e);
 }
 
 bool handshake_frame(struct srv *s, struct srv_conn *c, struct rt_slice frame)
 {
 	struct wire_connect_request q;
-	if (s->random_count < LIMIT_PASSWD_BYTES)
+	if (s->random_count < HANDSHAKE_RANDOM_BYTES)
 		return false;
 	s->stats.received++;
 	c->received++;
 	if (!connect_decode(frame, &q)) {
 		s->stats.frames_refused++;
-		conn_notice(s, c, "connection closed: its first frame is no handshake; bytes", frame.len, NOTICE_WARN);
+		conn_notice(s, c, "connection closed: its first frame is no handshake; bytes",
+			frame.len, NOTICE_WARN);
 		conn_cut(s, c);
 		return true;
 	}
@@ -119,9 +138,12 @@ bool handshake_frame(struct srv *s, struct srv_conn *c, struct rt_slice frame)
 /* Ends, in the log, a session that was opened for a client which is not served here after all. */
 static void close_opened(struct srv *s, const struct result *r)
 {
-	struct disk_entry_request e = { .session_id = r->session.id, .generation = r->session.generation, .number = 1,
-					.op = WIRE_OP_CLOSE_SESSION };
-	struct rt_writer w = propose_begin(s, NO_CONN, DISK_ENTRY_KIND_REQUEST, disk_entry_request_size(&e));
+	struct disk_entry_request e = { .session_id = r->session.id,
+		.generation = r->session.generation,
+		.number = 1,
+		.op = WIRE_OP_CLOSE_SESSION };
+	struct rt_writer w =
+		propose_begin(s, NO_CONN, DISK_ENTRY_KIND_REQUEST, disk_entry_request_size(&e));
 	disk_entry_request_encode(&w, &e);
 }
 
@@ -137,8 +159,9 @@ void handshake_result(struct srv *s, struct srv_conn *c, const struct result *r)
 	if (c->last_zxid_seen > r->zxid) {
 		/* Never "expired" for a client that has only seen more than this server: it will try another. */
 		s->stats.closed_ahead++;
-		conn_notice(s, c, "handshake closed without an answer: the client has seen a zxid that this server has not",
-			    c->last_zxid_seen, NOTICE_WARN_HEX);
+		conn_notice(s, c,
+			"handshake closed without an answer: the client has seen a zxid that this server has not",
+			c->last_zxid_seen, NOTICE_WARN_HEX);
 		if (opened)
 			close_opened(s, r);
 		c->session_id = 0;

@@ -20,9 +20,9 @@ enum conn_phase {
 	CONN_WORD,      /* a four-letter word waits for its text */
 	CONN_ATTACHING, /* the handshake's entry is on its way */
 	CONN_OPEN,
-	CONN_AUTH,      /* a credential is being looked at */
-	CONN_CLOSING,   /* the session's end is on its way */
-	CONN_FINISHED,  /* flush, then close */
+	CONN_AUTH,     /* a credential is being looked at */
+	CONN_CLOSING,  /* the session's end is on its way */
+	CONN_FINISHED, /* flush, then close */
 };
 
 /* A write on its way. */
@@ -30,41 +30,43 @@ struct inflight {
 	int32_t xid;
 	int32_t op;
 	int64_t since_ms;
+	uint32_t bytes; /* of its frame */
 };
 
 struct srv_conn {
-	struct rt_list ready;  /* in srv.ready, want_view or want_random, or in none */
-	struct rt_list dirty;  /* in srv.dirty, or in none */
+	struct rt_list ready; /* in srv.ready, want_view or want_random, or in none */
+	struct rt_list dirty; /* in srv.dirty, or in none */
 	uint32_t slot;
 	uint32_t slot_life;
 	enum conn_phase phase;
-	bool condemned;     /* its session is about to be expired: nothing is answered */
 	bool with_read_only; /* the handshake had the byte */
 	struct srv_peer peer;
 	void *user;
 
 	struct rt_buf in;
-	size_t in_at;       /* consumed */
+	size_t in_at; /* consumed */
 	struct rt_buf out;
-	size_t out_at;      /* sent */
+	size_t out_at; /* sent */
 
 	int64_t session_id;
 	uint32_t generation;
 	int32_t timeout_ms;
 	int64_t last_zxid_seen; /* of the handshake */
-	uint64_t number;    /* of the last write proposed */
+	uint64_t number;        /* of the last write proposed */
 	int64_t heard_ms;
 
 	struct inflight *writes; /* a ring */
 	uint32_t writes_cap;
 	uint32_t writes_first;
 	uint32_t writes_count;
+	uint64_t writes_bytes;
 
-	struct rt_buf ids;  /* encoded disk_identity */
+	struct rt_buf ids; /* encoded disk_identity */
 	int32_t id_count;
 
 	struct rt_list watches; /* of struct watch */
 	uint64_t watch_count;
+	uint64_t watch_bytes;
 
 	/* for `cons` */
 	int64_t since_ms;
@@ -131,6 +133,7 @@ struct srv {
 	struct rt_buf proposals;
 	uint64_t in_flight;
 	bool hold_writes;
+	bool refuse_growth;
 	bool starved; /* some connection waits for room among the writes in flight */
 
 	struct rt_set watch_paths;
@@ -149,7 +152,8 @@ struct srv {
 	struct auth_ask *auths;
 	size_t auth_count;
 	size_t auth_cap;
-	struct rt_buf auth_bytes; /* what they hold: input buffers are reused before the driver looks */
+	struct rt_buf
+		auth_bytes; /* what they hold: input buffers are reused before the driver looks */
 	struct srv_word *words;
 	size_t word_count;
 	size_t word_cap;
@@ -174,15 +178,18 @@ void conn_finish(struct srv *s, struct srv_conn *c);
 /* The same, and what waits for it is dropped: a session that is gone or elsewhere. */
 void conn_cut(struct srv *s, struct srv_conn *c);
 enum notice_kind { NOTICE_INFO, NOTICE_WARN, NOTICE_INFO_HEX, NOTICE_WARN_HEX };
-void conn_notice(struct srv *s, const struct srv_conn *c, const char *what, int64_t value, enum notice_kind kind);
-void conn_add_identity(struct srv_conn *c, struct rt_slice scheme, struct rt_slice id);
+void conn_notice(struct srv *s, const struct srv_conn *c, const char *what, int64_t value,
+	enum notice_kind kind);
+/* False when it has as many as it may have. */
+bool conn_add_identity(struct srv_conn *c, struct rt_slice scheme, struct rt_slice id);
 struct rt_vec conn_identities(const struct srv_conn *c);
 void conn_note_latency(struct srv *s, struct srv_conn *c, int64_t since_ms);
 static inline size_t conn_output_bytes(const struct srv_conn *c) { return c->out.len - c->out_at; }
 
 /* srv_reply.c: frames out. room: bytes of the body; returns a writer over exactly that, or one that is full
  * when the connection was ended because its replies pass every bound. */
-struct rt_writer reply_begin(struct srv *s, struct srv_conn *c, int32_t xid, int64_t zxid, int32_t err, size_t room);
+struct rt_writer reply_begin(
+	struct srv *s, struct srv_conn *c, int32_t xid, int64_t zxid, int32_t err, size_t room);
 void reply_error(struct srv *s, struct srv_conn *c, int32_t xid, int32_t op, int32_t err);
 void reply_event(struct srv *s, struct srv_conn *c, int32_t type, struct rt_slice path);
 void out_reserve_buffer(struct srv *s, struct rt_buf *b);
@@ -190,15 +197,16 @@ void out_release_buffer(struct srv *s, struct rt_buf *b);
 
 /* srv_request.c */
 enum served { SERVED, WAIT_WRITES, WAIT_VIEW };
-enum served request_serve(struct srv *s, struct srv_conn *c, struct rt_slice frame, const struct state *view);
+enum served request_serve(
+	struct srv *s, struct srv_conn *c, struct rt_slice frame, const struct state *view);
 
 /* srv_feed.c */
 void writes_resume(struct srv *s);
 
 /* srv_read.c */
 bool read_op(int32_t op);
-void read_serve(struct srv *s, struct srv_conn *c, const struct wire_request_header *h, struct rt_reader *body,
-		const struct state *view);
+void read_serve(struct srv *s, struct srv_conn *c, const struct wire_request_header *h,
+	struct rt_reader *body, const struct state *view);
 
 /* srv_handshake.c */
 /* False when it has to wait for random bytes. */
@@ -206,7 +214,8 @@ bool handshake_frame(struct srv *s, struct srv_conn *c, struct rt_slice frame);
 void handshake_result(struct srv *s, struct srv_conn *c, const struct result *r);
 
 /* srv_watch.c */
-void watch_add(struct srv *s, struct srv_conn *c, enum watch_kind kind, struct rt_slice path);
+/* False when the connection has as many as it may have. */
+bool watch_add(struct srv *s, struct srv_conn *c, enum watch_kind kind, struct rt_slice path);
 void watch_drop_conn(struct srv *s, struct srv_conn *c);
 void watch_change(struct srv *s, const struct change *ch);
 void watch_done(struct srv *s);

@@ -54,7 +54,8 @@ static bool permitted(const struct reading *q, const struct znode *n, uint32_t p
 }
 
 /* A path and a watch flag; the node, or NULL when that was answered. */
-static const struct znode *readable_node(const struct reading *q, struct wire_path_watch_request *ret)
+static const struct znode *readable_node(
+	const struct reading *q, struct wire_path_watch_request *ret)
 {
 	if (wire_path_watch_request_decode(q->body, ret) != 0 || ret->path.p == NULL) {
 		refuse(q, ZK_MARSHALLING_ERROR);
@@ -78,8 +79,10 @@ static void read_exists(const struct reading *q)
 		refuse(q, ZK_MARSHALLING_ERROR);
 		return;
 	}
-	if (r.watch)
-		watch_add(q->s, q->c, WATCH_DATA, r.path);
+	if (r.watch && !watch_add(q->s, q->c, WATCH_DATA, r.path)) {
+		refuse(q, ZK_SYSTEM_ERROR);
+		return;
+	}
 	const struct znode *n = state_find(q->view, r.path);
 	if (n == NULL) {
 		refuse(q, ZK_NO_NODE);
@@ -96,8 +99,10 @@ static void read_data(const struct reading *q)
 	const struct znode *n = readable_node(q, &r);
 	if (n == NULL)
 		return;
-	if (r.watch)
-		watch_add(q->s, q->c, WATCH_DATA, r.path);
+	if (r.watch && !watch_add(q->s, q->c, WATCH_DATA, r.path)) {
+		refuse(q, ZK_SYSTEM_ERROR);
+		return;
+	}
 	struct wire_get_data_response a = { .data = state_node_data(n), .stat = stat_of(q, n) };
 	struct rt_writer w = answer(q, rt_slice_size(a.data) + WIRE_STAT_BYTES);
 	wire_get_data_response_encode(&w, &a);
@@ -111,24 +116,29 @@ static void read_children(const struct reading *q)
 		return;
 	size_t names = 0;
 	int32_t count = 0;
-	for (const struct znode *child = state_first_child(q->view, n); child != NULL;
-	     child = state_next_sibling(q->view, child)) {
+	for (const struct znode *child = state_first_child(q->view, n);
+		child != NULL && names <= q->s->config.reply_bytes;
+		child = state_next_sibling(q->view, child)) {
 		names += rt_slice_size(state_node_name(child));
 		count++;
 	}
 	bool with_stat = q->h->op == WIRE_OP_GET_CHILDREN2;
 	size_t room = 4 + names + (with_stat ? WIRE_STAT_BYTES : 0);
 	if (room > q->s->config.reply_bytes) {
-		conn_notice(q->s, q->c, "listing refused: it is longer than maxReplyBytes; bytes", (int64_t)room, NOTICE_WARN);
+		q->s->turn_bytes += names; /* it was walked all the same */
+		conn_notice(q->s, q->c, "listing refused: it is longer than maxReplyBytes; bytes",
+			(int64_t)room, NOTICE_WARN);
 		refuse(q, ZK_SYSTEM_ERROR);
 		return;
 	}
-	if (r.watch)
-		watch_add(q->s, q->c, WATCH_CHILD, r.path);
+	if (r.watch && !watch_add(q->s, q->c, WATCH_CHILD, r.path)) {
+		refuse(q, ZK_SYSTEM_ERROR);
+		return;
+	}
 	struct rt_writer w = answer(q, room);
 	rt_put_i32(&w, count);
 	for (const struct znode *child = state_first_child(q->view, n); child != NULL;
-	     child = state_next_sibling(q->view, child))
+		child = state_next_sibling(q->view, child))
 		rt_put_slice(&w, state_node_name(child));
 	if (with_stat) {
 		struct wire_stat st = stat_of(q, n);
@@ -159,7 +169,8 @@ static void read_acl(const struct reading *q)
 		refuse(q, ZK_NO_AUTH);
 		return;
 	}
-	struct wire_get_acl_response a = { .acl = state_node_acl(q->view, n), .stat = stat_of(q, n) };
+	struct wire_get_acl_response a = { .acl = state_node_acl(q->view, n),
+		.stat = stat_of(q, n) };
 	uint8_t *copy = NULL;
 	if (!permitted(q, n, WIRE_PERM_ADMIN)) {
 		/* ":x" is never longer than ":" and a hash, so the list's own size is enough */
@@ -218,7 +229,8 @@ static void read_check(const struct reading *q)
 }
 
 /* One path of a setWatches: an event when something happened since, or a watch. ZooKeeper's rules. */
-static void rewatch(const struct reading *q, struct rt_slice path, enum watch_kind kind, bool believed_missing, int64_t since)
+static void rewatch(const struct reading *q, struct rt_slice path, enum watch_kind kind,
+	bool believed_missing, int64_t since)
 {
 	const struct znode *n = state_find(q->view, path);
 	struct wire_stat st = { 0 };
@@ -235,12 +247,12 @@ static void rewatch(const struct reading *q, struct rt_slice path, enum watch_ki
 		event = WIRE_EVENT_CHILDREN_CHANGED;
 	if (event != WIRE_EVENT_NONE)
 		reply_event(q->s, q->c, event, path);
-	else
-		watch_add(q->s, q->c, kind, path);
+	else if (!watch_add(q->s, q->c, kind, path))
+		conn_cut(q->s, q->c);
 }
 
-static bool rewatch_all(const struct reading *q, struct rt_vec paths, enum watch_kind kind, bool believed_missing,
-			int64_t since)
+static bool rewatch_all(const struct reading *q, struct rt_vec paths, enum watch_kind kind,
+	bool believed_missing, int64_t since)
 {
 	struct rt_reader r = rt_reader_of_vec(paths);
 	while (rt_left(&r) > 0 && q->c->phase == CONN_OPEN) {
@@ -259,13 +271,13 @@ static void read_set_watches(const struct reading *q)
 		return;
 	}
 	if (rewatch_all(q, r.data_watches, WATCH_DATA, false, r.relative_zxid) &&
-	    rewatch_all(q, r.exist_watches, WATCH_DATA, true, r.relative_zxid) &&
-	    rewatch_all(q, r.child_watches, WATCH_CHILD, false, r.relative_zxid))
+		rewatch_all(q, r.exist_watches, WATCH_DATA, true, r.relative_zxid) &&
+		rewatch_all(q, r.child_watches, WATCH_CHILD, false, r.relative_zxid))
 		answer(q, 0);
 }
 
-void read_serve(struct srv *s, struct srv_conn *c, const struct wire_request_header *h, struct rt_reader *body,
-		const struct state *view)
+void read_serve(struct srv *s, struct srv_conn *c, const struct wire_request_header *h,
+	struct rt_reader *body, const struct state *view)
 {
 	struct reading q = { s, c, view, h, body };
 	switch (h->op) {

@@ -19,7 +19,8 @@ static bool write_op(int32_t op)
 	}
 }
 
-static void inflight_push(struct srv *s, struct srv_conn *c, int32_t xid, int32_t op)
+static void inflight_push(
+	struct srv *s, struct srv_conn *c, int32_t xid, int32_t op, uint32_t bytes)
 {
 	if (c->writes_count == c->writes_cap) {
 		uint32_t cap = c->writes_cap ? c->writes_cap * 2 : 4;
@@ -32,11 +33,13 @@ static void inflight_push(struct srv *s, struct srv_conn *c, int32_t xid, int32_
 		c->writes_first = 0;
 	}
 	c->writes[(c->writes_first + c->writes_count++) & (c->writes_cap - 1)] =
-		(struct inflight){ .xid = xid, .op = op, .since_ms = s->now_ms };
+		(struct inflight){ .xid = xid, .op = op, .since_ms = s->now_ms, .bytes = bytes };
+	c->writes_bytes += bytes;
 	s->in_flight++;
 }
 
-static void propose_write(struct srv *s, struct srv_conn *c, const struct wire_request_header *h, struct rt_slice body)
+static void propose_write(struct srv *s, struct srv_conn *c, const struct wire_request_header *h,
+	struct rt_slice body)
 {
 	struct disk_entry_request e = {
 		.session_id = c->session_id,
@@ -45,20 +48,23 @@ static void propose_write(struct srv *s, struct srv_conn *c, const struct wire_r
 		.identities = conn_identities(c),
 		.op = h->op,
 	};
-	struct rt_writer w = propose_begin(s, conn_token(c), DISK_ENTRY_KIND_REQUEST, disk_entry_request_size(&e) + body.len);
+	struct rt_writer w = propose_begin(
+		s, conn_token(c), DISK_ENTRY_KIND_REQUEST, disk_entry_request_size(&e) + body.len);
 	disk_entry_request_encode(&w, &e);
 	rt_put_bytes(&w, body.p, body.len);
 	ASSERT(!w.full);
-	inflight_push(s, c, h->xid, h->op);
+	inflight_push(s, c, h->xid, h->op, body.len);
 	if (h->op == WIRE_OP_CLOSE_SESSION)
 		c->phase = CONN_CLOSING;
 }
 
 static bool room_for_write(struct srv *s, const struct srv_conn *c)
 {
-	if (c->writes_count >= s->config.writes_in_flight)
+	if (c->writes_count >= s->config.writes_in_flight ||
+		c->writes_bytes > LIMIT_WRITE_BYTES_IN_FLIGHT)
 		return false;
-	if (!s->hold_writes && s->in_flight < s->config.writes_in_flight_all)
+	if (!s->hold_writes && s->in_flight < s->config.writes_in_flight_all &&
+		s->proposals.len < LIMIT_TURN_PROPOSAL_BYTES)
 		return true;
 	s->starved = true; /* whoever makes room looks at all connections again */
 	return false;
@@ -70,6 +76,8 @@ void srv_hold_writes(struct srv *s, bool hold)
 	writes_resume(s);
 }
 
+void srv_refuse_growth(struct srv *s, bool refuse) { s->refuse_growth = refuse; }
+
 bool srv_has_proposals(const struct srv *s) { return s->proposals.len > 0; }
 
 bool srv_take_proposals(struct srv *s, struct rt_buf *inout)
@@ -80,6 +88,7 @@ bool srv_take_proposals(struct srv *s, struct rt_buf *inout)
 	s->proposals = *inout;
 	s->proposals.max = full.max;
 	*inout = full;
+	writes_resume(s);
 	return true;
 }
 
@@ -90,9 +99,9 @@ static void ask_auth(struct srv *s, struct srv_conn *c, const struct wire_auth_p
 		s->auths = rt_realloc(s->auths, s->auth_cap * sizeof *s->auths);
 	}
 	s->auths[s->auth_count++] = (struct auth_ask){ .conn = conn_token(c),
-						       .at = s->auth_bytes.len,
-						       .scheme_bytes = q->scheme.len,
-						       .credential_bytes = q->credential.len };
+		.at = s->auth_bytes.len,
+		.scheme_bytes = q->scheme.len,
+		.credential_bytes = q->credential.len };
 	rt_buf_slice(&s->auth_bytes, q->scheme);
 	rt_buf_slice(&s->auth_bytes, q->credential);
 	c->phase = CONN_AUTH;
@@ -107,15 +116,14 @@ bool srv_next_auth(struct srv *s, struct srv_auth *ret)
 	const struct auth_ask *a = &s->auths[--s->auth_count];
 	const uint8_t *p = s->auth_bytes.p + a->at;
 	*ret = (struct srv_auth){ a->conn, rt_slice_of(p, a->scheme_bytes),
-				  rt_slice_of(p + a->scheme_bytes, a->credential_bytes) };
+		rt_slice_of(p + a->scheme_bytes, a->credential_bytes) };
 	return true;
 }
 
-void srv_auth_add(struct srv *s, uint64_t conn, struct rt_slice scheme, struct rt_slice id)
+bool srv_auth_add(struct srv *s, uint64_t conn, struct rt_slice scheme, struct rt_slice id)
 {
 	struct srv_conn *c = conn_by_token(s, conn);
-	if (c != NULL && c->phase == CONN_AUTH)
-		conn_add_identity(c, scheme, id);
+	return c == NULL || c->phase != CONN_AUTH || conn_add_identity(c, scheme, id);
 }
 
 void srv_auth_answer(struct srv *s, uint64_t conn, bool accepted)
@@ -135,14 +143,28 @@ void srv_auth_answer(struct srv *s, uint64_t conn, bool accepted)
 	conn_finish(s, c);
 }
 
-static enum served serve_write(struct srv *s, struct srv_conn *c, const struct wire_request_header *h,
-			       struct rt_slice body)
+static void undecodable(struct srv *s, struct srv_conn *c, const struct wire_request_header *h)
+{
+	s->stats.undecodable++;
+	reply_error(s, c, h->xid, h->op, ZK_MARSHALLING_ERROR);
+}
+
+static enum served serve_write(struct srv *s, struct srv_conn *c,
+	const struct wire_request_header *h, struct rt_slice body)
 {
 	if (!state_decodes(h->op, body)) {
 		if (c->writes_count > 0)
 			return WAIT_WRITES; /* its answer has its place in the order */
-		s->stats.undecodable++;
-		reply_error(s, c, h->xid, h->op, ZK_MARSHALLING_ERROR);
+		undecodable(s, c, h);
+		return SERVED;
+	}
+	if (s->refuse_growth && state_grows(h->op, body)) {
+		if (c->writes_count > 0)
+			return WAIT_WRITES;
+		s->stats.growth_refused++;
+		conn_notice(s, c, "request refused: the disk is nearly full; operation", h->op,
+			NOTICE_WARN);
+		reply_error(s, c, h->xid, h->op, ZK_SYSTEM_ERROR);
 		return SERVED;
 	}
 	if (!room_for_write(s, c))
@@ -152,7 +174,8 @@ static enum served serve_write(struct srv *s, struct srv_conn *c, const struct w
 }
 
 /* What needs neither the log nor the tree. */
-static void serve_local(struct srv *s, struct srv_conn *c, const struct wire_request_header *h, struct rt_reader *body)
+static void serve_local(struct srv *s, struct srv_conn *c, const struct wire_request_header *h,
+	struct rt_reader *body)
 {
 	struct wire_auth_packet auth;
 	if (h->op == WIRE_OP_PING) {
@@ -161,19 +184,22 @@ static void serve_local(struct srv *s, struct srv_conn *c, const struct wire_req
 		if (wire_auth_packet_decode(body, &auth) == 0 && auth.scheme.p != NULL)
 			ask_auth(s, c, &auth);
 		else
-			reply_error(s, c, h->xid, h->op, ZK_MARSHALLING_ERROR);
+			undecodable(s, c, h);
 	} else {
 		reply_error(s, c, h->xid, h->op, ZK_UNIMPLEMENTED);
 	}
 }
 
-enum served request_serve(struct srv *s, struct srv_conn *c, struct rt_slice frame, const struct state *view)
+enum served request_serve(
+	struct srv *s, struct srv_conn *c, struct rt_slice frame, const struct state *view)
 {
 	struct rt_reader r = rt_reader_of(frame.p, frame.len);
 	struct wire_request_header h;
 	if (wire_request_header_decode(&r, &h) != 0) {
 		s->stats.frames_refused++;
-		conn_notice(s, c, "connection closed: a frame is too short for a request header; bytes", frame.len, NOTICE_WARN);
+		conn_notice(s, c,
+			"connection closed: a frame is too short for a request header; bytes",
+			frame.len, NOTICE_WARN);
 		conn_cut(s, c);
 		return SERVED;
 	}

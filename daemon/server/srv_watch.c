@@ -39,27 +39,40 @@ static struct watch_path *path_get(struct srv *s, struct rt_slice path)
 	return p;
 }
 
-static uint32_t watch_hash(const struct srv_conn *c, const struct watch_path *p, enum watch_kind kind)
+static uint32_t watch_hash(
+	const struct srv_conn *c, const struct watch_path *p, enum watch_kind kind)
 {
 	return (uint32_t)rt_hash_u64(conn_token(c) * 2 + (uint64_t)kind - 1, p->hash);
 }
 
 static bool watch_exists(const struct srv *s, const struct srv_conn *c, const struct watch_path *p,
-			 enum watch_kind kind, uint32_t hash)
+	enum watch_kind kind, uint32_t hash)
 {
 	uint32_t at;
-	for (struct watch *w = rt_set_first(&s->watches, hash, &at); w != NULL; w = rt_set_next(&s->watches, hash, &at))
+	for (struct watch *w = rt_set_first(&s->watches, hash, &at); w != NULL;
+		w = rt_set_next(&s->watches, hash, &at))
 		if (w->conn == c && w->path == p && w->kind == kind)
 			return true;
 	return false;
 }
 
-void watch_add(struct srv *s, struct srv_conn *c, enum watch_kind kind, struct rt_slice path)
+static uint64_t watch_cost(const struct watch_path *p)
 {
+	return sizeof(struct watch) + sizeof *p + p->len;
+}
+
+bool watch_add(struct srv *s, struct srv_conn *c, enum watch_kind kind, struct rt_slice path)
+{
+	if (c->watch_bytes + path.len > LIMIT_WATCH_BYTES) {
+		conn_notice(s, c, "watch refused: it has so many already; bytes",
+			(int64_t)c->watch_bytes, NOTICE_WARN);
+		return false;
+	}
 	struct watch_path *p = path_get(s, path);
 	uint32_t hash = watch_hash(c, p, kind);
 	if (watch_exists(s, c, p, kind, hash))
-		return;
+		return true;
+	c->watch_bytes += watch_cost(p);
 	struct watch *w = rt_alloc(sizeof *w);
 	*w = (struct watch){ .conn = c, .path = p, .kind = kind, .hash = hash };
 	rt_list_append(&p->watches[kind - 1], &w->on_path);
@@ -68,6 +81,7 @@ void watch_add(struct srv *s, struct srv_conn *c, enum watch_kind kind, struct r
 	s->watch_count++;
 	if (c->watch_count++ == 0)
 		s->watching++;
+	return true;
 }
 
 static void watch_remove(struct srv *s, struct watch *w)
@@ -77,6 +91,7 @@ static void watch_remove(struct srv *s, struct watch *w)
 	rt_list_remove(&w->on_conn);
 	ASSERT(s->watch_count > 0);
 	s->watch_count--;
+	w->conn->watch_bytes -= watch_cost(w->path);
 	if (--w->conn->watch_count == 0)
 		s->watching--;
 	rt_free(w);
@@ -92,7 +107,7 @@ static void path_release(struct srv *s, struct watch_path *p)
 
 void watch_drop_conn(struct srv *s, struct srv_conn *c)
 {
-	rt_list_each(&c->watches, link, next) {
+	rt_list_each (&c->watches, link, next) {
 		struct watch *w = rt_list_entry(link, struct watch, on_conn);
 		struct watch_path *p = w->path;
 		watch_remove(s, w);
@@ -110,13 +125,14 @@ void watch_done(struct srv *s)
 
 static void tell(struct srv *s, struct srv_conn *c, int32_t event, struct rt_slice path)
 {
-	if (c->phase != CONN_FINISHED && !c->condemned)
+	if (c->phase != CONN_FINISHED)
 		reply_event(s, c, event, path);
 }
 
-static void fire(struct srv *s, struct watch_path *p, enum watch_kind kind, int32_t event, struct rt_slice path)
+static void fire(struct srv *s, struct watch_path *p, enum watch_kind kind, int32_t event,
+	struct rt_slice path)
 {
-	rt_list_each(&p->watches[kind - 1], link, next) {
+	rt_list_each (&p->watches[kind - 1], link, next) {
 		struct watch *w = rt_list_entry(link, struct watch, on_path);
 		struct srv_conn *c = w->conn;
 		watch_remove(s, w);
@@ -127,13 +143,14 @@ static void fire(struct srv *s, struct watch_path *p, enum watch_kind kind, int3
 /* A deletion ends both kinds, but a connection that has both is told once. */
 static void fire_deleted(struct srv *s, struct watch_path *p, struct rt_slice path)
 {
-	rt_list_each(&p->watches[WATCH_DATA - 1], link, next) {
+	rt_list_each (&p->watches[WATCH_DATA - 1], link, next) {
 		struct watch *w = rt_list_entry(link, struct watch, on_path);
 		struct srv_conn *c = w->conn;
 		uint32_t hash = watch_hash(c, p, WATCH_CHILD), at;
 		watch_remove(s, w);
 		struct watch *child = rt_set_first(&s->watches, hash, &at);
-		while (child != NULL && !(child->conn == c && child->path == p && child->kind == WATCH_CHILD))
+		while (child != NULL &&
+			!(child->conn == c && child->path == p && child->kind == WATCH_CHILD))
 			child = rt_set_next(&s->watches, hash, &at);
 		if (child != NULL)
 			watch_remove(s, child);
@@ -144,7 +161,8 @@ static void fire_deleted(struct srv *s, struct watch_path *p, struct rt_slice pa
 
 static void fire_parent(struct srv *s, const struct change_node *n)
 {
-	struct rt_slice parent = { n->path.p, n->name_at > 1 ? n->name_at - 1 : 1 };
+	uint32_t name_at = n->path.len - n->name.len;
+	struct rt_slice parent = { n->path.p, name_at > 1 ? name_at - 1 : 1 };
 	struct watch_path *p = path_find(s, parent, path_hash(s, parent));
 	if (p == NULL)
 		return;

@@ -20,8 +20,9 @@ struct state *state_new(uint64_t hash_seed);
 void state_free(struct state *s);
 
 struct state_entry {
-	int64_t index;           /* one above the last applied */
-	struct rt_slice payload; /* disk_entry_header and what its kind says; borrowed for the call */
+	int64_t index; /* one above the last applied */
+	struct rt_slice
+		payload; /* disk_entry_header and what its kind says; borrowed for the call */
 	struct feed_origin origin;
 };
 
@@ -29,6 +30,21 @@ struct state_entry {
  * 0; PANDO_EFORMAT for a kind or level that this program does not know, PANDO_EPROTO for a payload that
  * cannot be decoded: nothing has changed, and the caller must stop, not go on with the next. */
 int state_apply(struct state *s, const struct state_entry *e, struct feed_batch *fb);
+
+/* Ends a batch: adds the changes that only the state file needs, and the mark (but for the term). */
+void state_seal(struct state *s, struct feed_batch *fb);
+
+/* The state as a state file has it: state_new_empty, then every list, session and node (by id: parents come first),
+ * then state_loaded. False for a row that contradicts the others: its table and id are known to the caller. */
+struct state *state_new_empty(uint64_t hash_seed);
+struct disk_nodes;
+struct disk_acls;
+struct disk_sessions;
+bool state_load_list(struct state *s, const struct disk_acls *row);
+bool state_load_session(struct state *s, const struct disk_sessions *row);
+bool state_load_node(struct state *s, const struct disk_nodes *row);
+/* False when the digest of what was loaded is another than the file's, or something is missing. */
+bool state_loaded(struct state *s, int64_t zxid, int64_t next_node_id, uint64_t digest);
 
 /* Calls visit for each session, in order of id. */
 typedef void state_session_fn(void *arg, int64_t id, uint32_t generation, int32_t timeout_ms);

@@ -10,7 +10,7 @@
 #include "schema/runtime/rt_set.h"
 #include "schema/wire_gen.h"
 
-#define ROOT 1u     /* handle of the root; 0 is none */
+#define ROOT 1u /* handle of the root; 0 is none */
 #define INLINE_NAME 16u
 #define PASSWD_BYTES 16u
 
@@ -21,6 +21,7 @@ struct kids {
 	int64_t created; /* ever: the next sequence number */
 	int64_t pzxid;
 	int32_t cversion;
+	uint32_t touched; /* 1 + its place in state.touched_nodes; 0 for none */
 };
 
 struct session {
@@ -29,8 +30,10 @@ struct session {
 	int32_t timeout_ms;
 	uint64_t number; /* of the last write applied in this generation */
 	uint8_t passwd[PASSWD_BYTES];
+	uint64_t nonce;            /* of the last attach, or of the open */
 	struct rt_list ephemerals; /* of struct ephemeral */
 	uint32_t ephemeral_count;
+	uint32_t touched; /* 1 + its place in state.touched_sessions; 0 for none */
 };
 
 /* What only an ephemeral node needs; such a node never has children. */
@@ -96,7 +99,6 @@ struct acl_table {
 	struct acl_list **lists; /* by number; 0 is never used */
 	uint32_t cap;
 	uint32_t free_hint; /* no free number below it: numbers must be the same on all servers */
-	uint64_t hash_seed;
 	struct rt_set by_bytes;
 };
 
@@ -114,8 +116,16 @@ struct undo {
 	int64_t parent_created;
 };
 
+/* Numbers or handles of what changed in a batch beside its own changes. */
+struct touched {
+	uint32_t *v;
+	uint32_t count;
+	uint32_t cap;
+};
+
 struct state {
 	int64_t zxid;
+	uint64_t digest; /* see state_digest.c */
 	int64_t next_node_id;
 	uint64_t hash_seed;
 
@@ -129,13 +139,22 @@ struct state {
 	struct rt_set sessions;
 	struct state_counts counts;
 
+	struct loading *loading; /* while it is read from a state file */
+
+	/* What the batch must still tell the state file when it is sealed. */
+	struct touched touched_nodes; /* handles; 0 where the node has gone */
+	struct touched touched_lists; /* numbers */
+	struct session **touched_sessions;
+	uint32_t touched_session_count;
+	uint32_t touched_session_cap;
+
 	/* Operations of a running multi, to be taken back if a later one fails. */
 	struct undo *undo;
 	uint32_t undo_count;
 	uint32_t undo_cap;
 };
 
-#define SLAB_BITS 12u
+#define SLAB_BITS 14u
 #define SLAB_NODES (1u << SLAB_BITS)
 
 static inline struct znode *tree_at(const struct state *s, uint32_t handle)
@@ -150,6 +169,7 @@ static inline const char *znode_name(const struct znode *n)
 
 /* state_tree.c */
 void tree_init(struct state *s);
+void tree_init_fixed(struct state *s);
 void tree_done(struct state *s);
 uint32_t tree_find(const struct state *s, struct rt_slice path); /* 0 when missing */
 /* Makes a node with path (whose last part begins at name_at) under parent; sets name, links and czxid's
@@ -166,6 +186,27 @@ struct kids *tree_kids(struct state *s, uint32_t handle); /* makes them if there
 size_t tree_path_len(const struct state *s, const struct znode *n);
 void tree_path(const struct state *s, const struct znode *n, uint8_t *buf, size_t len);
 
+/* state_seal.c: what a batch owes the state file. */
+void touch_node(struct state *s, uint32_t handle);
+void touch_list(struct state *s, uint32_t number);
+void touch_session(struct state *s, struct session *x);
+void untouch_node(struct state *s, const struct znode *n);
+void untouch_session(struct state *s, const struct session *x);
+void touched_done(struct state *s);
+/* The change's node fields but for its path. */
+void change_fill(const struct state *s, const struct znode *n, struct change_node *ret);
+
+/* state_load.c */
+struct loading;
+void loading_begin(struct state *s);
+void loading_done(struct state *s);
+
+/* state_digest.c: terms of the sum. */
+uint64_t digest_of_stat(const struct state *s, const struct znode *n);
+uint64_t digest_of_data(const struct znode *n);
+uint64_t digest_of_session(const struct session *x);
+uint64_t digest_of_list(uint32_t number, struct rt_vec entries);
+
 /* state_path.c: ZooKeeper's rules for a path that a create, set or setACL may name. */
 bool path_valid(struct rt_slice path);
 /* Where the last '/' is, or -1. */
@@ -174,14 +215,18 @@ int64_t path_last_slash(struct rt_slice path);
 bool path_reserved(struct rt_slice path);
 
 /* state_acl.c */
-void acl_init(struct acl_table *t, uint64_t hash_seed);
+void acl_init(struct state *s);
+void acl_init_fixed(struct state *s);
 void acl_done(struct acl_table *t);
+/* A list as the state file has it, without references; false when its number is taken or it is none. */
+bool acl_load(struct state *s, uint32_t number, struct rt_slice entries);
 /* Checks a client's list and makes it what is kept: exact duplicates dropped, `auth` replaced by the
  * connection's identities. A number with one reference for the caller, or 0: INVALIDACL. */
 uint32_t acl_intern_request(struct state *s, struct rt_vec acl, struct rt_vec identities);
 void acl_ref(struct acl_table *t, uint32_t number);
-void acl_unref(struct acl_table *t, uint32_t number);
-bool acl_permits(const struct acl_table *t, uint32_t number, uint32_t perms, struct rt_vec identities);
+void acl_unref(struct state *s, uint32_t number);
+bool acl_permits(
+	const struct acl_table *t, uint32_t number, uint32_t perms, struct rt_vec identities);
 #define ACL_OPEN 1u      /* world:anyone:cdrwa */
 #define ACL_READ_ONLY 2u /* world:anyone:r */
 
@@ -189,6 +234,16 @@ bool acl_permits(const struct acl_table *t, uint32_t number, uint32_t perms, str
 struct session *session_find(const struct state *s, int64_t id);
 struct session *session_add(struct state *s, int64_t id, int32_t timeout_ms, const uint8_t *passwd);
 void session_remove(struct state *s, struct session *session);
+
+/* A multi may ask for the same permission on the same list tens of thousands of times. */
+#define PERM_CACHE_SLOTS 64u
+struct perm_cache {
+	struct {
+		uint32_t number; /* of the list; 0 for none */
+		uint32_t perms;  /* asked for */
+		bool granted;
+	} slots[PERM_CACHE_SLOTS];
+};
 
 /* What one operation needs to know of its entry. */
 struct op_context {
@@ -198,15 +253,21 @@ struct op_context {
 	int64_t time_ms;
 	struct session *session;
 	struct rt_vec identities;
-	bool undo; /* inside a multi: keep what takes it back */
+	bool undo;                /* inside a multi: keep what takes it back */
+	struct perm_cache *perms; /* inside a multi: what was found out about lists; else NULL */
 };
 
+/* state_acl.c: acl_permits for the identities of an entry. */
+bool op_permitted(const struct op_context *c, const struct znode *n, uint32_t perms);
+
 /* state_ops.c: one operation each. codes zk; the outputs are set on OK only. */
-int op_create(const struct op_context *c, const struct wire_create_request *q, struct rt_slice *ret_path,
-	      struct base_stat *ret_stat);
+int op_create(const struct op_context *c, const struct wire_create_request *q,
+	struct rt_slice *ret_path, struct base_stat *ret_stat);
 int op_delete(const struct op_context *c, const struct wire_delete_request *q);
-int op_set(const struct op_context *c, const struct wire_set_data_request *q, struct base_stat *ret_stat);
-int op_set_acl(const struct op_context *c, const struct wire_set_acl_request *q, struct base_stat *ret_stat);
+int op_set(const struct op_context *c, const struct wire_set_data_request *q,
+	struct base_stat *ret_stat);
+int op_set_acl(const struct op_context *c, const struct wire_set_acl_request *q,
+	struct base_stat *ret_stat);
 int op_check(const struct op_context *c, const struct wire_check_version_request *q);
 /* Takes a node away, whoever asks; the checks are the caller's. */
 void op_remove_node(const struct op_context *c, uint32_t handle, struct rt_slice path);
@@ -215,6 +276,7 @@ void undo_forget(struct state *s);
 
 /* state_multi.c: the whole answer is encoded into the batch's arena. codes zk of the reply's header. */
 bool multi_decodes(struct rt_slice body);
+bool multi_grows(struct rt_slice body);
 int op_multi(const struct op_context *c, struct rt_slice body, struct rt_slice *ret_answer);
 
 void state_stat_of(const struct state *s, const struct znode *n, struct base_stat *ret);

@@ -83,7 +83,10 @@ void undo_forget(struct state *s)
 /* Versions wrap as Java's int does. */
 static int32_t plus_one(int32_t version) { return (int32_t)((uint32_t)version + 1); }
 
-static bool version_fits(int32_t expected, int32_t version) { return expected == -1 || expected == version; }
+static bool version_fits(int32_t expected, int32_t version)
+{
+	return expected == -1 || expected == version;
+}
 
 void state_stat_of(const struct state *s, const struct znode *n, struct base_stat *ret)
 {
@@ -121,34 +124,34 @@ struct wire_stat state_wire_stat(const struct base_stat *st)
 }
 
 /* Tells the feed about a node; path lives in the arena already. */
-static void tell(const struct op_context *c, enum change_kind kind, uint32_t handle, struct rt_slice path)
+static void tell(
+	const struct op_context *c, enum change_kind kind, uint32_t handle, struct rt_slice path)
 {
-	struct state *s = c->s;
-	const struct znode *n = tree_at(s, handle);
 	struct change *ch = feed_change(c->fb);
+	const struct znode *n = tree_at(c->s, handle);
 	ch->kind = kind;
 	ch->zxid = c->zxid;
-	ch->node = (struct change_node){
-		.path = path,
-		.name_at = path.len - n->name_len,
-		.acl = n->acl,
-		.id = n->id,
-		.data = rt_blob_ref(n->data),
-	};
-	state_stat_of(s, n, &ch->node.stat);
-	if (n->parent == 0)
-		return;
-	const struct znode *parent = tree_at(s, n->parent);
-	ch->node.parent_id = parent->id;
-	if (kind == CHANGE_CREATED || kind == CHANGE_DELETED) {
-		ch->node.parent_pzxid = parent->u.kids->pzxid;
-		ch->node.parent_created = parent->u.kids->created;
-		ch->node.parent_cversion = parent->u.kids->cversion;
-	}
+	change_fill(c->s, n, &ch->node);
+	ch->node.path = path;
+	ch->node.name = (struct rt_slice){ path.p + path.len - n->name_len, n->name_len };
+}
+
+/* A child came or went. */
+static void child_changed(const struct op_context *c, uint32_t parent, struct kids *k, bool came)
+{
+	struct state *s = c->s;
+	const struct znode *p = tree_at(s, parent);
+	s->digest -= digest_of_stat(s, p);
+	k->created += came;
+	k->cversion = plus_one(k->cversion);
+	k->pzxid = c->zxid;
+	s->digest += digest_of_stat(s, p);
+	touch_node(s, parent);
 }
 
 /* The path with its number behind it, in the arena. */
-static struct rt_slice numbered_path(const struct op_context *c, struct rt_slice path, int64_t number)
+static struct rt_slice numbered_path(
+	const struct op_context *c, struct rt_slice path, int64_t number)
 {
 	char digits[20];
 	size_t n = 0;
@@ -162,26 +165,28 @@ static struct rt_slice numbered_path(const struct op_context *c, struct rt_slice
 
 /* Everything that a create is judged by, in ZooKeeper's order; the ACL comes back interned and must be
  * released when this answers anything but OK later than INVALID_ACL. */
-static int create_judge(const struct op_context *c, const struct wire_create_request *q, struct rt_slice *ret_path,
-			uint32_t *ret_parent, uint32_t *ret_acl)
+static int create_judge(const struct op_context *c, const struct wire_create_request *q,
+	struct rt_slice *ret_path, uint32_t *ret_parent, uint32_t *ret_acl)
 {
 	struct state *s = c->s;
-	if (q->flags < WIRE_CREATE_MODE_PERSISTENT || q->flags > WIRE_CREATE_MODE_EPHEMERAL_SEQUENTIAL)
+	if (q->flags < WIRE_CREATE_MODE_PERSISTENT ||
+		q->flags > WIRE_CREATE_MODE_EPHEMERAL_SEQUENTIAL)
+		return ZK_BAD_ARGUMENTS;
+	int64_t slash = path_last_slash(q->path);
+	if (slash < 0 || memchr(q->path.p, '\0', q->path.len) != NULL)
 		return ZK_BAD_ARGUMENTS;
 	*ret_acl = acl_intern_request(s, q->acl, c->identities);
 	if (*ret_acl == 0)
 		return ZK_INVALID_ACL;
-	int64_t slash = path_last_slash(q->path);
-	if (slash < 0 || memchr(q->path.p, '\0', q->path.len) != NULL)
-		return ZK_BAD_ARGUMENTS;
 	*ret_parent = tree_find(s, (struct rt_slice){ q->path.p, slash > 0 ? (uint32_t)slash : 1 });
 	if (*ret_parent == 0)
 		return ZK_NO_NODE;
 	const struct znode *parent = tree_at(s, *ret_parent);
-	if (!acl_permits(&s->acls, parent->acl, WIRE_PERM_CREATE, c->identities))
+	if (!op_permitted(c, parent, WIRE_PERM_CREATE))
 		return ZK_NO_AUTH;
 	if ((q->flags & WIRE_CREATE_MODE_PERSISTENT_SEQUENTIAL) != 0) {
-		int64_t number = parent->owner == 0 && parent->u.kids != NULL ? parent->u.kids->created : 0;
+		int64_t number =
+			parent->owner == 0 && parent->u.kids != NULL ? parent->u.kids->created : 0;
 		*ret_path = numbered_path(c, q->path, number);
 	} else {
 		*ret_path = feed_copy(c->fb, q->path);
@@ -195,8 +200,8 @@ static int create_judge(const struct op_context *c, const struct wire_create_req
 	return ZK_OK;
 }
 
-int op_create(const struct op_context *c, const struct wire_create_request *q, struct rt_slice *ret_path,
-	      struct base_stat *ret_stat)
+int op_create(const struct op_context *c, const struct wire_create_request *q,
+	struct rt_slice *ret_path, struct base_stat *ret_stat)
 {
 	struct state *s = c->s;
 	struct rt_slice path;
@@ -204,7 +209,7 @@ int op_create(const struct op_context *c, const struct wire_create_request *q, s
 	int err = create_judge(c, q, &path, &parent, &acl);
 	if (err != ZK_OK) {
 		if (acl != 0)
-			acl_unref(&s->acls, acl);
+			acl_unref(s, acl);
 		return err;
 	}
 	struct kids *k = tree_kids(s, parent);
@@ -212,9 +217,10 @@ int op_create(const struct op_context *c, const struct wire_create_request *q, s
 	undo_keep_parent(&before, k);
 	uint32_t handle = tree_insert(s, parent, path, (uint32_t)path_last_slash(path) + 1);
 	if (c->undo)
-		undo_keep_parent(undo_push(s, UNDO_CREATE, handle), &(struct kids){ .created = before.parent_created,
-										    .pzxid = before.parent_pzxid,
-										    .cversion = before.parent_cversion });
+		undo_keep_parent(undo_push(s, UNDO_CREATE, handle),
+			&(struct kids){ .created = before.parent_created,
+				.pzxid = before.parent_pzxid,
+				.cversion = before.parent_cversion });
 	struct znode *n = tree_at(s, handle);
 	n->acl = acl;
 	set_data(s, n, rt_blob_new(q->data));
@@ -222,9 +228,8 @@ int op_create(const struct op_context *c, const struct wire_create_request *q, s
 	n->ctime_ms = n->mtime_ms = c->time_ms;
 	if ((q->flags & WIRE_CREATE_MODE_EPHEMERAL) != 0)
 		tree_set_owner(s, handle, c->session);
-	k->created++;
-	k->cversion = plus_one(k->cversion);
-	k->pzxid = c->zxid;
+	s->digest += digest_of_stat(s, n) + digest_of_data(n);
+	child_changed(c, parent, k, true);
 	tell(c, CHANGE_CREATED, handle, path);
 	*ret_path = path;
 	state_stat_of(s, n, ret_stat);
@@ -234,12 +239,14 @@ int op_create(const struct op_context *c, const struct wire_create_request *q, s
 void op_remove_node(const struct op_context *c, uint32_t handle, struct rt_slice path)
 {
 	struct state *s = c->s;
-	struct kids *k = tree_kids(s, tree_at(s, handle)->parent);
+	const struct znode *n = tree_at(s, handle);
+	uint32_t parent = n->parent;
+	struct kids *k = tree_kids(s, parent);
 	if (c->undo)
 		undo_keep_parent(undo_push(s, UNDO_DELETE, handle), k);
+	s->digest -= digest_of_stat(s, n) + digest_of_data(n);
 	tree_unlink(s, handle);
-	k->cversion = plus_one(k->cversion);
-	k->pzxid = c->zxid;
+	child_changed(c, parent, k, false);
 	tell(c, CHANGE_DELETED, handle, path);
 	if (!c->undo)
 		tree_free(s, handle);
@@ -251,10 +258,11 @@ int op_delete(const struct op_context *c, const struct wire_delete_request *q)
 	int64_t slash = path_last_slash(q->path);
 	if (slash < 0 || memchr(q->path.p, '\0', q->path.len) != NULL || path_reserved(q->path))
 		return ZK_BAD_ARGUMENTS;
-	uint32_t parent = tree_find(s, (struct rt_slice){ q->path.p, slash > 0 ? (uint32_t)slash : 1 });
+	uint32_t parent =
+		tree_find(s, (struct rt_slice){ q->path.p, slash > 0 ? (uint32_t)slash : 1 });
 	if (parent == 0)
 		return ZK_NO_NODE;
-	if (!acl_permits(&s->acls, tree_at(s, parent)->acl, WIRE_PERM_DELETE, c->identities))
+	if (!op_permitted(c, tree_at(s, parent), WIRE_PERM_DELETE))
 		return ZK_NO_AUTH;
 	uint32_t handle = tree_find(s, q->path);
 	if (handle == 0)
@@ -268,7 +276,8 @@ int op_delete(const struct op_context *c, const struct wire_delete_request *q)
 	return ZK_OK;
 }
 
-int op_set(const struct op_context *c, const struct wire_set_data_request *q, struct base_stat *ret_stat)
+int op_set(const struct op_context *c, const struct wire_set_data_request *q,
+	struct base_stat *ret_stat)
 {
 	struct state *s = c->s;
 	if (!path_valid(q->path))
@@ -277,7 +286,7 @@ int op_set(const struct op_context *c, const struct wire_set_data_request *q, st
 	if (handle == 0)
 		return ZK_NO_NODE;
 	struct znode *n = tree_at(s, handle);
-	if (!acl_permits(&s->acls, n->acl, WIRE_PERM_WRITE, c->identities))
+	if (!op_permitted(c, n, WIRE_PERM_WRITE))
 		return ZK_NO_AUTH;
 	if (!version_fits(q->version, n->version))
 		return ZK_BAD_VERSION;
@@ -289,18 +298,21 @@ int op_set(const struct op_context *c, const struct wire_set_data_request *q, st
 		u->mtime_ms = n->mtime_ms;
 		u->version = n->version;
 	}
+	s->digest -= digest_of_stat(s, n) + digest_of_data(n);
 	set_data(s, n, rt_blob_new(q->data));
 	if (!c->undo)
 		rt_blob_unref(before);
 	n->version = plus_one(n->version);
 	n->mzxid = c->zxid;
 	n->mtime_ms = c->time_ms;
+	s->digest += digest_of_stat(s, n) + digest_of_data(n);
 	tell(c, CHANGE_DATA, handle, feed_copy(c->fb, q->path));
 	state_stat_of(s, n, ret_stat);
 	return ZK_OK;
 }
 
-int op_set_acl(const struct op_context *c, const struct wire_set_acl_request *q, struct base_stat *ret_stat)
+int op_set_acl(const struct op_context *c, const struct wire_set_acl_request *q,
+	struct base_stat *ret_stat)
 {
 	struct state *s = c->s;
 	ASSERT(!c->undo); /* not allowed in a multi */
@@ -311,17 +323,19 @@ int op_set_acl(const struct op_context *c, const struct wire_set_acl_request *q,
 		return ZK_INVALID_ACL;
 	uint32_t handle = tree_find(s, q->path);
 	struct znode *n = handle != 0 ? tree_at(s, handle) : NULL;
-	int err = n == NULL ? ZK_NO_NODE
-		  : !acl_permits(&s->acls, n->acl, WIRE_PERM_ADMIN, c->identities) ? ZK_NO_AUTH
+	int err = n == NULL                                ? ZK_NO_NODE
+		  : !op_permitted(c, n, WIRE_PERM_ADMIN)   ? ZK_NO_AUTH
 		  : !version_fits(q->version, n->aversion) ? ZK_BAD_VERSION
 							   : ZK_OK;
 	if (err != ZK_OK) {
-		acl_unref(&s->acls, acl);
+		acl_unref(s, acl);
 		return err;
 	}
-	acl_unref(&s->acls, n->acl);
+	s->digest -= digest_of_stat(s, n);
+	acl_unref(s, n->acl);
 	n->acl = acl;
 	n->aversion = plus_one(n->aversion);
+	s->digest += digest_of_stat(s, n);
 	tell(c, CHANGE_ACL, handle, feed_copy(c->fb, q->path));
 	state_stat_of(s, n, ret_stat);
 	return ZK_OK;
@@ -334,7 +348,7 @@ int op_check(const struct op_context *c, const struct wire_check_version_request
 	if (handle == 0)
 		return ZK_NO_NODE;
 	const struct znode *n = tree_at(s, handle);
-	if (!acl_permits(&s->acls, n->acl, WIRE_PERM_READ, c->identities))
+	if (!op_permitted(c, n, WIRE_PERM_READ))
 		return ZK_NO_AUTH;
 	return version_fits(q->version, n->version) ? ZK_OK : ZK_BAD_VERSION;
 }

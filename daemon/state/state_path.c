@@ -8,7 +8,11 @@ static uint32_t utf8_next(const uint8_t *p, uint32_t left, uint32_t *ret_len)
 {
 	static const uint32_t least[5] = { 0, 0, 0x80, 0x800, 0x10000 };
 	uint8_t c = p[0];
-	uint32_t len = c < 0x80 ? 1 : c >= 0xc2 && c < 0xe0 ? 2 : c >= 0xe0 && c < 0xf0 ? 3 : c >= 0xf0 && c < 0xf5 ? 4 : 0;
+	uint32_t len = c < 0x80                ? 1
+		       : c >= 0xc2 && c < 0xe0 ? 2
+		       : c >= 0xe0 && c < 0xf0 ? 3
+		       : c >= 0xf0 && c < 0xf5 ? 4
+					       : 0;
 	if (len == 0 || len > left)
 		return 0;
 	*ret_len = len;
@@ -74,6 +78,6 @@ int64_t path_last_slash(struct rt_slice path)
 
 bool path_reserved(struct rt_slice path)
 {
-	return rt_slice_is(path, "/") || rt_slice_is(path, "/zookeeper") || rt_slice_is(path, "/zookeeper/config") ||
-	       rt_slice_is(path, "/zookeeper/quota");
+	return rt_slice_is(path, "/") || rt_slice_is(path, "/zookeeper") ||
+	       rt_slice_is(path, "/zookeeper/config") || rt_slice_is(path, "/zookeeper/quota");
 }

@@ -3,7 +3,10 @@
 #include "schema/runtime/rt_hash.h"
 #include "schema/runtime/rt_mem.h"
 
-static uint32_t session_hash(const struct state *s, int64_t id) { return (uint32_t)rt_hash_u64((uint64_t)id, s->hash_seed); }
+static uint32_t session_hash(const struct state *s, int64_t id)
+{
+	return (uint32_t)rt_hash_u64((uint64_t)id, s->hash_seed);
+}
 
 struct session *session_find(const struct state *s, int64_t id)
 {
@@ -29,6 +32,7 @@ struct session *session_add(struct state *s, int64_t id, int32_t timeout_ms, con
 void session_remove(struct state *s, struct session *x)
 {
 	ASSERT(rt_list_empty(&x->ephemerals));
+	untouch_session(s, x);
 	rt_set_remove(&s->sessions, session_hash(s, x->id), x);
 	s->counts.sessions--;
 	rt_free(x);

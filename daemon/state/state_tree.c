@@ -95,7 +95,7 @@ static bool node_is(const struct state *s, const struct znode *n, struct rt_slic
 	uint32_t left = path.len;
 	while (n->parent != 0) {
 		if (left < n->name_len + 1 || path.p[left - n->name_len - 1] != '/' ||
-		    memcmp(path.p + left - n->name_len, znode_name(n), n->name_len) != 0)
+			memcmp(path.p + left - n->name_len, znode_name(n), n->name_len) != 0)
 			return false;
 		left -= n->name_len + 1;
 		n = tree_at(s, n->parent);
@@ -103,12 +103,12 @@ static bool node_is(const struct state *s, const struct znode *n, struct rt_slic
 	return left == 0;
 }
 
-static uint32_t probe(const struct state *s, const struct path_slot *slots, uint32_t mask, uint32_t hash,
-		      struct rt_slice path)
+static uint32_t probe(const struct state *s, const struct path_slot *slots, uint32_t mask,
+	uint32_t hash, struct rt_slice path)
 {
 	for (uint32_t i = hash & mask; slots[i].handle != 0; i = (i + 1) & mask)
 		if (slots[i].hash == hash && slots[i].handle != MOVED &&
-		    node_is(s, tree_at(s, slots[i].handle), path))
+			node_is(s, tree_at(s, slots[i].handle), path))
 			return slots[i].handle;
 	return 0;
 }
@@ -184,7 +184,9 @@ uint32_t tree_insert(struct state *s, uint32_t parent, struct rt_slice path, uin
 	ASSERT(name_at <= path.len);
 	uint32_t handle = handle_new(s);
 	struct znode *n = tree_at(s, handle);
-	*n = (struct znode){ .hash = path_hash(s, path), .parent = parent, .id = s->next_node_id++ };
+	*n = (struct znode){
+		.hash = path_hash(s, path), .parent = parent, .id = s->next_node_id++
+	};
 	n->name_len = path.len - name_at;
 	if (n->name_len > INLINE_NAME)
 		n->name.out = rt_alloc(n->name_len);
@@ -245,7 +247,8 @@ void tree_free(struct state *s, uint32_t handle)
 {
 	struct znode *n = tree_at(s, handle);
 	ASSERT(n->id != 0); /* T4 */
-	acl_unref(&s->acls, n->acl);
+	untouch_node(s, n);
+	acl_unref(s, n->acl);
 	rt_blob_unref(n->data);
 	if (n->name_len > INLINE_NAME)
 		rt_free(n->name.out);
@@ -304,6 +307,11 @@ void tree_init(struct state *s)
 	s->slabs = rt_alloc(sizeof *s->slabs);
 	s->slabs[0] = rt_alloc(SLAB_NODES * sizeof(struct znode));
 	s->slab_count = 1;
+}
+
+/* What every new tree has. */
+void tree_init_fixed(struct state *s)
+{
 	insert_fixed(s, "/", "", ACL_OPEN);
 	insert_fixed(s, "/zookeeper", "zookeeper", ACL_OPEN);
 	insert_fixed(s, "/zookeeper/config", "config", ACL_READ_ONLY);
@@ -311,6 +319,14 @@ void tree_init(struct state *s)
 	/* As the reference shows them: these children were never counted as creates. */
 	tree_kids(s, ROOT)->cversion = -1;
 	tree_kids(s, tree_find(s, rt_slice_str("/zookeeper")))->cversion = -2;
+	static const char *const all[] = { "/", "/zookeeper", "/zookeeper/config",
+		"/zookeeper/quota" };
+	for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+		uint32_t handle = tree_find(s, rt_slice_str(all[i]));
+		s->digest +=
+			digest_of_stat(s, tree_at(s, handle)) + digest_of_data(tree_at(s, handle));
+		touch_node(s, handle); /* a state file begins with them */
+	}
 }
 
 void tree_done(struct state *s)

@@ -13,11 +13,17 @@ const struct znode *state_find(const struct state *s, struct rt_slice path)
 	return handle != 0 ? tree_at(s, handle) : NULL;
 }
 
-void state_node_stat(const struct state *s, const struct znode *n, struct base_stat *ret) { state_stat_of(s, n, ret); }
+void state_node_stat(const struct state *s, const struct znode *n, struct base_stat *ret)
+{
+	state_stat_of(s, n, ret);
+}
 
 struct rt_slice state_node_data(const struct znode *n) { return rt_blob_slice(n->data); }
 
-struct rt_slice state_node_name(const struct znode *n) { return rt_slice_of(znode_name(n), n->name_len); }
+struct rt_slice state_node_name(const struct znode *n)
+{
+	return rt_slice_of(znode_name(n), n->name_len);
+}
 
 const struct znode *state_first_child(const struct state *s, const struct znode *n)
 {
@@ -43,7 +49,8 @@ static struct session **sessions_sorted(const struct state *s)
 {
 	struct session **all = rt_alloc((s->sessions.count + (size_t)1) * sizeof *all);
 	uint32_t at = 0, n = 0;
-	for (struct session *x = rt_set_each(&s->sessions, &at); x != NULL; x = rt_set_each(&s->sessions, &at))
+	for (struct session *x = rt_set_each(&s->sessions, &at); x != NULL;
+		x = rt_set_each(&s->sessions, &at))
 		all[n++] = x;
 	ASSERT(n == s->sessions.count);
 	qsort(all, n, sizeof *all, by_id);
@@ -66,8 +73,9 @@ void state_each_ephemeral(const struct state *s, state_ephemeral_fn *visit, void
 		if (rt_list_empty(&x->ephemerals))
 			continue;
 		visit(arg, x->id, NULL);
-		rt_list_each(&x->ephemerals, link, next) {
-			const struct znode *n = tree_at(s, rt_list_entry(link, struct ephemeral, link)->node);
+		rt_list_each (&x->ephemerals, link, next) {
+			const struct znode *n =
+				tree_at(s, rt_list_entry(link, struct ephemeral, link)->node);
 			size_t len = tree_path_len(s, n);
 			uint8_t *path = rt_alloc(len);
 			tree_path(s, n, path, len);
@@ -96,7 +104,8 @@ static void check_node(const struct state *s, uint32_t handle, uint64_t *data_by
 		ASSERT(n->u.ephemeral->session == session_find(s, n->owner));
 	} else if (n->u.kids != NULL) {
 		uint32_t children = 0;
-		for (uint32_t child = n->u.kids->first; child != 0; child = tree_at(s, child)->next) {
+		for (uint32_t child = n->u.kids->first; child != 0;
+			child = tree_at(s, child)->next) {
 			ASSERT(tree_at(s, child)->parent == handle); /* T1 */
 			children++;
 		}
@@ -120,7 +129,8 @@ void state_check(const struct state *s)
 	ASSERT(ephemerals == s->counts.ephemerals);
 	ASSERT(data_bytes == s->counts.data_bytes);
 	uint32_t at = 0;
-	for (struct session *x = rt_set_each(&s->sessions, &at); x != NULL; x = rt_set_each(&s->sessions, &at))
+	for (struct session *x = rt_set_each(&s->sessions, &at); x != NULL;
+		x = rt_set_each(&s->sessions, &at))
 		owned += x->ephemeral_count;
 	ASSERT(owned == ephemerals);
 	ASSERT(s->counts.sessions == s->sessions.count);
@@ -146,10 +156,13 @@ static void dump_node(const struct state *s, const struct named_node *x, struct 
 	struct base_stat st;
 	state_stat_of(s, n, &st);
 	rt_buf_quoted(out, rt_slice_of(x->path, x->len));
-	rt_buf_fmt(out, " id=%lld c=%lld m=%lld p=%lld ct=%lld mt=%lld v=%d cv=%d av=%d owner=%llx children=%u", (long long)n->id,
-		   (long long)st.czxid, (long long)st.mzxid, (long long)st.pzxid, (long long)st.ctime_ms,
-		   (long long)st.mtime_ms, st.version, st.cversion, st.aversion, (unsigned long long)st.owner, st.children);
-	rt_buf_fmt(out, " created=%lld data=", (long long)(n->owner == 0 && n->u.kids != NULL ? n->u.kids->created : 0));
+	rt_buf_fmt(out,
+		" id=%lld c=%lld m=%lld p=%lld ct=%lld mt=%lld v=%d cv=%d av=%d owner=%llx children=%u",
+		(long long)n->id, (long long)st.czxid, (long long)st.mzxid, (long long)st.pzxid,
+		(long long)st.ctime_ms, (long long)st.mtime_ms, st.version, st.cversion,
+		st.aversion, (unsigned long long)st.owner, st.children);
+	rt_buf_fmt(out, " created=%lld data=",
+		(long long)(n->owner == 0 && n->u.kids != NULL ? n->u.kids->created : 0));
 	rt_buf_quoted(out, rt_blob_slice(n->data));
 	struct rt_vec acl = state_node_acl(s, n);
 	struct rt_reader r = rt_reader_of_vec(acl);
@@ -184,7 +197,8 @@ void state_dump(const struct state *s, struct rt_buf *out)
 	struct session **sessions = sessions_sorted(s);
 	for (uint32_t i = 0; i < s->sessions.count; i++)
 		rt_buf_fmt(out, "session %llx generation=%u timeout=%d number=%llu ephemerals=%u\n",
-			   (unsigned long long)sessions[i]->id, sessions[i]->generation, sessions[i]->timeout_ms,
-			   (unsigned long long)sessions[i]->number, sessions[i]->ephemeral_count);
+			(unsigned long long)sessions[i]->id, sessions[i]->generation,
+			sessions[i]->timeout_ms, (unsigned long long)sessions[i]->number,
+			sessions[i]->ephemeral_count);
 	rt_free(sessions);
 }

@@ -35,7 +35,8 @@ const struct znode *state_next_sibling(const struct state *s, const struct znode
 
 /* Whether somebody with these identities (encoded vector of disk_identity) has any of the permissions
  * `perms` (bits of enum wire_perm) on the node. */
-bool state_permits(const struct state *s, const struct znode *n, uint32_t perms, struct rt_vec identities);
+bool state_permits(
+	const struct state *s, const struct znode *n, uint32_t perms, struct rt_vec identities);
 
 /* base_stat as the protocol has it. */
 struct wire_stat state_wire_stat(const struct base_stat *st);
@@ -43,6 +44,9 @@ struct wire_stat state_wire_stat(const struct base_stat *st);
 /* Whether the body of a write (enum wire_op) can be decoded and names a path: what apply would answer with
  * MARSHALLING_ERROR need not enter the log. False also for what is no write. */
 bool state_decodes(int32_t op, struct rt_slice body);
+
+/* Whether a write can make the tree or its lists larger: what a server with a full disk refuses. */
+bool state_grows(int32_t op, struct rt_slice body);
 
 struct state_counts {
 	uint64_t nodes;

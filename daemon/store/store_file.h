@@ -1,9 +1,11 @@
-/* The small file interface that all of the log stands on: a real one (store_file_posix) and, in tests, one
- * that loses, tears, flips and refuses. Nothing in the log touches a file in any other way.
+/* The small file interface that all of the log stands on: a real one (store_file_posix) and, in
+ * tests, one that loses, tears, flips and refuses. Nothing in the log touches a file in any
+ * other way.
  *
- * Directories and files are small numbers that the implementation hands out. Every function returns 0, a
- * number or a length when it is well, and a negative errno (as the kernel does) when it is not. An
- * implementation may be called from several threads at once, though never for the same file. */
+ * Directories and files are small numbers that the implementation hands out. Every function
+ * returns 0, a number or a length when it is well, and a negative errno (as the kernel does)
+ * when it is not. An implementation may be called from several threads at once, though never for
+ * the same file. */
 #ifndef PANDO_STORE_FILE_H
 #define PANDO_STORE_FILE_H
 
@@ -14,7 +16,8 @@
 typedef void store_file_name_fn(void *arg, const char *name);
 
 struct store_fs_ops {
-	/* A handle of a directory, made (with its own entry durable) when it is missing and create is set. */
+	/* A handle of a directory, made (with its own entry durable) when it is missing and
+	 * create is set. */
 	int (*dir_open)(void *ctx, const char *path, bool create);
 	/* Every name in it but . and .., in no order. fn may not change the directory. */
 	int (*dir_list)(void *ctx, int dir, store_file_name_fn *fn, void *arg);
@@ -28,7 +31,8 @@ struct store_fs_ops {
 	int (*rename)(void *ctx, int dir, const char *from, const char *to);
 	int (*remove)(void *ctx, int dir, const char *name);
 	int64_t (*size)(void *ctx, int file);
-	/* Gives the file this size, with room on the disk for all of it; what was not written reads as zeros. */
+	/* Gives the file this size, with room on the disk for all of it; what was not written
+	 * reads as zeros. */
 	int (*allocate)(void *ctx, int file, uint64_t bytes);
 	/* All of it, or an error with any part of it written. */
 	int (*pwrite)(void *ctx, int file, const void *bytes, size_t len, uint64_t offset);

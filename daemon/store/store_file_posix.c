@@ -1,5 +1,5 @@
-/* The operating system's files behind store_file.h. Handles are file descriptors. Calls cut short by a signal
- * go on; a write that the system takes in parts is finished here. */
+/* The operating system's files behind store_file.h. Handles are file descriptors. Calls cut
+ * short by a signal go on; a write that the system takes in parts is finished here. */
 #include "daemon/store/store_file.h"
 
 #include <dirent.h>
@@ -52,7 +52,8 @@ static int posix_dir_open(void *ctx, const char *path, bool create)
 
 static int posix_dir_list(void *ctx, int dir, store_file_name_fn *fn, void *arg)
 {
-	/* a descriptor of its own: a directory stream moves, and closes, the one that it is given */
+	/* a descriptor of its own: a directory stream moves, and closes, the one that it is
+	 * given */
 	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
@@ -96,7 +97,10 @@ static int posix_rename(void *ctx, int dir, const char *from, const char *to)
 	return renameat(dir, from, dir, to) != 0 ? -errno : 0;
 }
 
-static int posix_remove(void *ctx, int dir, const char *name) { return unlinkat(dir, name, 0) != 0 ? -errno : 0; }
+static int posix_remove(void *ctx, int dir, const char *name)
+{
+	return unlinkat(dir, name, 0) != 0 ? -errno : 0;
+}
 
 static int64_t posix_size(void *ctx, int file)
 {
@@ -109,7 +113,8 @@ static int posix_allocate(void *ctx, int file, uint64_t bytes)
 	for (;;) {
 		if (fallocate(file, 0, 0, (off_t)bytes) == 0)
 			return 0;
-		if (errno == EOPNOTSUPP) /* a filesystem without it: the C library writes to every block */
+		/* a filesystem without it: the C library writes to every block */
+		if (errno == EOPNOTSUPP)
 			return -posix_fallocate(file, 0, (off_t)bytes);
 		if (errno != EINTR)
 			return -errno;
@@ -150,7 +155,8 @@ static int64_t posix_pread(void *ctx, int file, void *ret, size_t len, uint64_t 
 	return (int64_t)got;
 }
 
-/* Not retried after EINTR: Linux does not give it for regular files, and a sync that failed may not be repeated. */
+/* Not retried after EINTR: Linux does not give it for regular files, and a sync that failed may
+ * not be repeated. */
 static int posix_sync(void *ctx, int file) { return fdatasync(file) != 0 ? -errno : 0; }
 
 static void posix_close(void *ctx, int handle) { close(handle); }

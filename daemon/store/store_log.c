@@ -3,12 +3,17 @@
  * Invariants:
  *  I1  written, data_end, durable_offset and confirmed_offset are multiples of 8, and
  *      SEGMENT_HEADER_BYTES <= confirmed_offset <= durable_offset <= written <= file_bytes.
- *  I2  A batch header states only what was synced before the batch was written: it takes durable_offset and
- *      durable_index as they stand, and these move in log_sync alone (and back, when entries are taken back).
+ *  I2  A batch header states only what was synced before the batch was written: it takes
+ *      durable_offset and durable_index as they stand, and these move in log_sync alone (and back,
+ *      when entries are taken back).
  *  I3  Behind the last batch with records there is always room for one mark.
- *  I4  A segment is left only when all of it is synced; the next one's header repeats where it ended.
- *  I5  Once err.code is set nothing is written any more. */
+ *  I4  A segment is left only when all of it is synced; the next one's header repeats where
+ *      it ended.
+ *  I5  Once err.code is set nothing is written any more. full.code forbids nothing: when it is set
+ *      everything taken is synced, and the segment is as it was. */
 #include "daemon/store/store_log.h"
+
+#include <errno.h>
 
 #include "daemon/store/store_log_int.h"
 #include "schema/runtime/rt_crc32c.h"
@@ -16,7 +21,8 @@
 
 uint32_t store_log_batch_crc(uint32_t salt, const uint8_t *header)
 {
-	return rt_crc32c(salt, header + 8, DISK_BATCH_HEADER_BYTES - 8); /* magic and crc stand in front */
+	return rt_crc32c(
+		salt, header + 8, DISK_BATCH_HEADER_BYTES - 8); /* magic and crc stand in front */
 }
 
 uint32_t store_log_record_crc(uint32_t chain, const uint8_t *record, size_t payload_bytes)
@@ -34,8 +40,25 @@ void store_log_batch_store(uint32_t salt, struct disk_batch_header *h, uint8_t *
 int store_log_fail(struct store_log *log, int rc, const char *what, const char *name)
 {
 	ASSERT(log->err.code == 0);
-	return rt_err_set(&log->err, store_file_code(rc), "%s/%s: cannot %s: %s", log->path, name, what,
+	return rt_err_set(&log->err, store_file_code(rc), "%s/%s: cannot %s: %s", log->path, name,
+		what, store_file_text(rc));
+}
+
+int store_log_fail_or_full(struct store_log *log, int rc, const char *what, const char *name)
+{
+	if (store_file_code(rc) != PANDO_ENOSPC)
+		return store_log_fail(log, rc, what, name);
+	return rt_err_set(&log->full, PANDO_ENOSPC, "%s/%s: cannot %s: %s", log->path, name, what,
 		store_file_text(rc));
+}
+
+void store_log_add_file(struct store_log *log, uint64_t life, uint64_t prev_index, uint64_t bytes)
+{
+	if (log->file_count == log->file_cap) {
+		log->file_cap = log->file_cap == 0 ? 32 : log->file_cap * 2;
+		log->files = rt_realloc(log->files, log->file_cap * sizeof *log->files);
+	}
+	log->files[log->file_count++] = (struct store_log_file){ life, prev_index, bytes };
 }
 
 static int log_fail_here(struct store_log *log, int rc, const char *what)
@@ -120,22 +143,27 @@ int store_log_flush(struct store_log *log)
 	return rc != 0 ? rc : log_sync(log);
 }
 
-/* Room that a record of this payload needs in a segment beside what stands there and in the batch: itself,
- * the gap behind it, and a mark (I3). */
+/* Room that a record of this payload needs in a segment beside what stands there and in the
+ * batch: itself, the gap behind it, and a mark (I3). */
 static uint64_t log_room(uint64_t batch_len, uint64_t payload_bytes)
 {
-	return store_log_align(batch_len + DISK_RECORD_HEADER_BYTES + payload_bytes) + DISK_BATCH_HEADER_BYTES;
+	return store_log_align(batch_len + DISK_RECORD_HEADER_BYTES + payload_bytes) +
+	       DISK_BATCH_HEADER_BYTES;
 }
 
 uint64_t store_log_payload_max_of(uint64_t segment_bytes)
 {
-	return store_log_segment_size(segment_bytes) - DISK_SEGMENT_HEADER_BYTES - log_room(DISK_BATCH_HEADER_BYTES, 0) - DISK_BATCH_ALIGN;
+	return store_log_segment_size(segment_bytes) - DISK_SEGMENT_HEADER_BYTES -
+	       log_room(DISK_BATCH_HEADER_BYTES, 0) - DISK_BATCH_ALIGN;
 }
 
-uint64_t store_log_payload_max(const struct store_log *log) { return store_log_payload_max_of(log->segment_bytes); }
+uint64_t store_log_payload_max(const struct store_log *log)
+{
+	return store_log_payload_max_of(log->segment_bytes);
+}
 
-/* Makes the batch buffer ready for one more record: its batch written when it is large enough, the segment
- * changed when it is full. */
+/* Makes the batch buffer ready for one more record: its batch written when it is large enough,
+ * the segment changed when it is full. */
 static int log_make_room(struct store_log *log, uint64_t payload_bytes)
 {
 	uint64_t bytes = DISK_RECORD_HEADER_BYTES + payload_bytes;
@@ -164,7 +192,10 @@ static void log_put(struct store_log *log, const struct store_log_record *r)
 {
 	uint8_t *p = log->batch + log->batch_len;
 	struct disk_record_header h = {
-		.bytes = r->payload.len, .term = r->term, .index = r->index, .kind = r->kind,
+		.bytes = r->payload.len,
+		.term = r->term,
+		.index = r->index,
+		.kind = r->kind,
 	};
 	disk_record_header_store(p, &h);
 	if (r->payload.len != 0)
@@ -186,6 +217,7 @@ static int log_append_entry(struct store_log *log, const struct store_log_record
 	if (rc != 0)
 		return rc;
 	log_put(log, r);
+	log->entries++;
 	log->at.last_index = r->index;
 	log->at.last_term = r->term;
 	if (log->durable_index >= r->index)
@@ -221,7 +253,9 @@ int store_log_hard_state(struct store_log *log, const struct disk_hard_state *hs
 	if (rc != 0)
 		return rc;
 	struct store_log_record r = {
-		.kind = DISK_RECORD_KIND_HARD_STATE, .term = hs->term, .index = log->at.last_index,
+		.kind = DISK_RECORD_KIND_HARD_STATE,
+		.term = hs->term,
+		.index = log->at.last_index,
 		.payload = rt_slice_of(payload, sizeof payload),
 	};
 	log_put(log, &r);
@@ -233,10 +267,11 @@ int store_log_mark(struct store_log *log)
 {
 	if (log->err.code != 0)
 		return log->err.code;
-	if (log->batch_count != 0 || log->data_end > log->durable_offset || log->data_end <= log->confirmed_offset)
+	if (log->batch_count != 0 || log->data_end > log->durable_offset ||
+		log->data_end <= log->confirmed_offset)
 		return 0;
-	/* Not synced. When the next batch is synced, so is the mark; until then durable_offset stands before it, so
-	 * that its loss can never look like rot. */
+	/* Not synced. When the next batch is synced, so is the mark; until then durable_offset
+	 * stands before it, so that its loss can never look like rot. */
 	uint8_t mark[DISK_BATCH_HEADER_BYTES];
 	int rc = log_write(log, mark, sizeof mark, 0);
 	if (rc == 0)
@@ -254,15 +289,27 @@ int store_log_stop(struct store_log *log)
 	return rc;
 }
 
-const struct rt_err *store_log_error(const struct store_log *log) { return &log->err; }
+const struct rt_err *store_log_error(const struct store_log *log)
+{
+	return log->err.code != 0 ? &log->err : &log->full;
+}
+
+bool store_log_failed(const struct store_log *log) { return log->err.code != 0; }
 
 void store_log_status(const struct store_log *log, struct store_log_status *ret)
 {
+	uint64_t bytes = log->spare_count * log->segment_bytes;
+	for (size_t i = 0; i < log->file_count; i++)
+		bytes += log->files[i].bytes;
 	*ret = (struct store_log_status){
 		.last_index = log->at.last_index,
 		.durable_index = log->durable_index,
 		.life = log->life,
-		.segments = log->segments,
+		.entries = log->entries,
+		.segments = log->file_count,
+		.first_index = log->files[0].prev_index + 1,
+		.bytes = bytes,
+		.recycled = log->recycled,
 		.batches = log->batches,
 		.syncs = log->syncs,
 		.written_bytes = log->written_bytes,
@@ -271,8 +318,8 @@ void store_log_status(const struct store_log *log, struct store_log_status *ret)
 }
 
 /* The first segment of a new log. */
-static int open_create(struct store_log *log, const struct store_log_options *options, struct store_log_tail *tail,
-	struct rt_err *ret_err)
+static int open_create(struct store_log *log, const struct store_log_options *options,
+	struct store_log_tail *tail, struct rt_err *ret_err)
 {
 	if (!options->create)
 		return rt_err_set(ret_err, PANDO_ENOENT, "%s: there is no log here", log->path);
@@ -282,7 +329,7 @@ static int open_create(struct store_log *log, const struct store_log_options *op
 	int rc = store_log_segment_begin(log, 1);
 	if (rc != 0) {
 		if (ret_err != NULL)
-			*ret_err = log->err;
+			*ret_err = *store_log_error(log);
 		return rc;
 	}
 	*tail = (struct store_log_tail){
@@ -295,33 +342,52 @@ static int open_create(struct store_log *log, const struct store_log_options *op
 	return 0;
 }
 
-int store_log_open(const struct store_fs *fs, const char *path, const struct store_log_options *options,
-	struct store_log **ret_log, struct store_log_tail *ret_tail, struct rt_err *ret_err)
+/* Everything but what a recovery finds. */
+static int log_new(const struct store_fs *fs, const char *path,
+	const struct store_log_options *options, bool create, struct store_log **ret,
+	struct rt_err *ret_err)
 {
-	uint64_t segment_bytes = store_log_segment_size(options->segment_bytes);
-	ASSERT(segment_bytes >= STORE_LOG_SEGMENT_BYTES_MIN);
-	ASSERT(segment_bytes <= STORE_LOG_SEGMENT_BYTES_MAX);
-
-	int dir = fs->ops->dir_open(fs->ctx, path, options->create);
+	int dir = fs->ops->dir_open(fs->ctx, path, create);
 	if (dir < 0)
-		return rt_err_set(ret_err, store_file_code(dir), "%s: cannot open this folder: %s", path,
-			store_file_text(dir));
+		return rt_err_set(ret_err,
+			dir == -ENOENT && options->have_index != 0 ? PANDO_ECORRUPT
+								   : store_file_code(dir),
+			"%s: cannot open this folder: %s", path, store_file_text(dir));
 	struct store_log *log = rt_calloc(1, sizeof *log);
 	log->fs = *fs;
 	log->dir = dir;
 	log->file = -1;
 	log->path = rt_alloc(strlen(path) + 1);
 	memcpy(log->path, path, strlen(path) + 1);
-	log->segment_bytes = segment_bytes;
+	log->segment_bytes = store_log_segment_size(options->segment_bytes);
 	log->no_sync = options->unsafe_no_sync;
 	log->seed = options->seed;
 	log->ids = options->ids;
 	log->batch_len = DISK_BATCH_HEADER_BYTES;
-	log->batch_cap = STORE_LOG_BATCH_BYTES + DISK_BATCH_ALIGN;
+	*ret = log;
+	return 0;
+}
+
+int store_log_open(const struct store_fs *fs, const char *path,
+	const struct store_log_options *options, struct store_log **ret_log,
+	struct store_log_tail *ret_tail, struct rt_err *ret_err)
+{
+	uint64_t segment_bytes = store_log_segment_size(options->segment_bytes);
+	ASSERT(segment_bytes >= STORE_LOG_SEGMENT_BYTES_MIN);
+	ASSERT(segment_bytes <= STORE_LOG_SEGMENT_BYTES_MAX);
+
+	struct store_log *log;
+	bool create = options->create && options->have_index == 0;
+	int rc = log_new(fs, path, options, create, &log, ret_err);
+	if (rc != 0)
+		return rc;
+	log->batch_cap =
+		(segment_bytes < STORE_LOG_BATCH_BYTES ? segment_bytes : STORE_LOG_BATCH_BYTES) +
+		DISK_BATCH_ALIGN;
 	log->batch = rt_alloc(log->batch_cap);
 
 	struct store_log_tail tail = { 0 };
-	int rc = store_log_recover(log, options, &tail, ret_err);
+	rc = store_log_recover(log, options, NULL, &tail, ret_err);
 	if (rc == 0 && log->life == 0)
 		rc = open_create(log, options, &tail, ret_err);
 	if (rc != 0) {
@@ -334,6 +400,21 @@ int store_log_open(const struct store_fs *fs, const char *path, const struct sto
 	return 0;
 }
 
+int store_log_verify(const struct store_fs *fs, const char *path,
+	const struct store_log_options *options, store_log_report_fn *report, void *report_arg,
+	struct store_log_tail *ret_tail, struct rt_err *ret_err)
+{
+	struct store_log *log;
+	int rc = log_new(fs, path, options, false, &log, ret_err);
+	if (rc != 0)
+		return rc;
+	const struct store_log_inspector inspector = { .report = report, .arg = report_arg };
+	*ret_tail = (struct store_log_tail){ 0 };
+	rc = store_log_recover(log, options, &inspector, ret_tail, ret_err);
+	store_log_close(log);
+	return rc;
+}
+
 void store_log_close(struct store_log *log)
 {
 	if (log == NULL)
@@ -341,6 +422,7 @@ void store_log_close(struct store_log *log)
 	if (log->file >= 0)
 		log->fs.ops->close(log->fs.ctx, log->file);
 	log->fs.ops->close(log->fs.ctx, log->dir);
+	rt_free(log->files);
 	rt_free(log->batch);
 	rt_free(log->path);
 	rt_free(log);

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,7 +26,7 @@
 #define ACCEPTS_A_ROUND 64
 #define LINGER_MS 2000
 #define ACCEPT_PAUSE_MS 100 /* after the descriptors ran out */
-#define SWEEP_MS 500	    /* how often silent connections are looked for */
+#define SWEEP_MS 500        /* how often silent connections are looked for */
 
 struct tr_conn {
 	struct rt_list link;
@@ -34,8 +35,8 @@ struct tr_conn {
 	int fd;
 	bool reading;
 	bool writing;
-	bool quick; /* close without lingering */
-	int64_t deadline_ms; /* of the handshake, or of lingering; INT64_MAX for none */
+	bool finishing; /* its deadline is that of its last replies */
+	int64_t deadline_ms; /* of the handshake, of the last replies, or of lingering; INT64_MAX for none */
 	struct event read_event;
 	struct event write_event;
 	char address[48];
@@ -143,7 +144,7 @@ static void linger(struct tr_conn *c)
 	struct tr_loop *l = c->loop;
 	srv_closed(l->shard, c->srv);
 	c->srv = NULL;
-	if (c->quick || shutdown(c->fd, SHUT_WR) != 0) {
+	if (shutdown(c->fd, SHUT_WR) != 0) {
 		conn_close(c);
 		return;
 	}
@@ -176,6 +177,11 @@ static void conn_flush(struct tr_conn *c)
 	if (out.len == 0 && srv_finished(c->srv)) {
 		linger(c);
 		return;
+	}
+	/* one that is to be closed and does not read its last replies is not waited for without an end */
+	if (srv_finished(c->srv) && !c->finishing) {
+		c->finishing = true;
+		c->deadline_ms = now_ms() + LIMIT_FINISH_MS;
 	}
 	want_write(c, out.len > 0);
 	want_read(c, srv_reading(c->srv));
@@ -239,7 +245,9 @@ void tr_adopt(struct tr_loop *l, int fd, const struct sockaddr_storage *from)
 	struct tr_conn *c = rt_calloc(1, sizeof *c);
 	c->loop = l;
 	c->fd = fd;
-	c->deadline_ms = l->options.handshake_timeout_ms > 0 ? now_ms() + l->options.handshake_timeout_ms : INT64_MAX;
+	c->deadline_ms = l->options.handshake_timeout_ms > 0
+				 ? now_ms() + l->options.handshake_timeout_ms
+				 : INT64_MAX;
 	memcpy(c->address, peer.address, sizeof c->address);
 	rt_list_append(&l->conns, &c->link);
 	event_assign(&c->read_event, l->base, fd, EV_READ | EV_PERSIST, on_readable, c);
@@ -293,24 +301,24 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
 	struct tr_loop *l = arg;
 	begin(l);
 	int64_t now = now_ms();
-	rt_list_each(&l->lingering, link, next) {
+	rt_list_each (&l->lingering, link, next) {
 		struct tr_conn *c = rt_list_entry(link, struct tr_conn, link);
 		if (c->deadline_ms <= now)
 			conn_close(c);
 	}
-	rt_list_each(&l->conns, link2, next2) {
+	rt_list_each (&l->conns, link2, next2) {
 		struct tr_conn *c = rt_list_entry(link2, struct tr_conn, link);
 		if (c->deadline_ms > now)
 			continue;
-		if (srv_has_session(c->srv))
+		if (!c->finishing && srv_has_session(c->srv))
 			c->deadline_ms = INT64_MAX;
 		else
 			conn_close(c);
 	}
 }
 
-int tr_new(struct srv *shard, const struct tr_hooks *hooks, const struct tr_options *options, struct tr_loop **ret,
-	   struct rt_err *ret_err)
+int tr_new(struct srv *shard, const struct tr_hooks *hooks, const struct tr_options *options,
+	struct tr_loop **ret, struct rt_err *ret_err)
 {
 	struct tr_loop *l = rt_calloc(1, sizeof *l);
 	l->shard = shard;
@@ -322,7 +330,8 @@ int tr_new(struct srv *shard, const struct tr_hooks *hooks, const struct tr_opti
 	l->base = event_base_new();
 	l->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (l->base == NULL || l->wake_fd < 0) {
-		int rc = rt_err_set(ret_err, PANDO_EIO, "cannot make an event loop: %s", strerror(errno));
+		int rc = rt_err_set(
+			ret_err, PANDO_EIO, "cannot make an event loop: %s", strerror(errno));
 		if (l->base != NULL)
 			event_base_free(l->base);
 		if (l->wake_fd >= 0)
@@ -339,13 +348,31 @@ int tr_new(struct srv *shard, const struct tr_hooks *hooks, const struct tr_opti
 	return 0;
 }
 
+/* At the server's end: what its client still says is read away, or the kernel would throw the last replies
+ * away (X2). */
+static void conn_end(struct tr_conn *c)
+{
+	char waste[4096];
+	shutdown(c->fd, SHUT_WR);
+	for (int i = 0; i < 256 && recv(c->fd, waste, sizeof waste, MSG_DONTWAIT) > 0; i++)
+		continue;
+	conn_close(c);
+}
+
+bool tr_has_input(const struct srv_conn *sc)
+{
+	const struct tr_conn *c = srv_conn_user(sc);
+	int bytes = 0;
+	return ioctl(c->fd, FIONREAD, &bytes) == 0 && bytes > 0;
+}
+
 void tr_free(struct tr_loop *l)
 {
 	if (l == NULL)
 		return;
-	rt_list_each(&l->conns, link, next)
-		conn_close(rt_list_entry(link, struct tr_conn, link));
-	rt_list_each(&l->lingering, link2, next2)
+	rt_list_each (&l->conns, link, next)
+		conn_end(rt_list_entry(link, struct tr_conn, link));
+	rt_list_each (&l->lingering, link2, next2)
 		conn_close(rt_list_entry(link2, struct tr_conn, link));
 	if (l->listen_fd >= 0) {
 		event_del(&l->listen_event);
@@ -378,7 +405,7 @@ void tr_quiesce(struct tr_loop *l)
 		close(l->listen_fd);
 		l->listen_fd = -1;
 	}
-	rt_list_each(&l->conns, link, next)
+	rt_list_each (&l->conns, link, next)
 		want_read(rt_list_entry(link, struct tr_conn, link), false);
 }
 
@@ -399,17 +426,18 @@ static int listen_error(const char *where, int error, struct rt_err *ret_err)
 {
 	if (error == EADDRINUSE)
 		return rt_err_set(ret_err, PANDO_EBUSY,
-				  "%s: the port is in use by another program; stop that, or choose another port with "
-				  "--listen or the key clientPort",
-				  where);
+			"%s: the port is in use by another program; stop that, or choose another port with "
+			"--listen or the key clientPort",
+			where);
 	if (error == EACCES)
 		return rt_err_set(ret_err, PANDO_EACCES,
-				  "%s: not permitted; ports below 1024 need a privilege, choose a higher one", where);
+			"%s: not permitted; ports below 1024 need a privilege, choose a higher one",
+			where);
 	if (error == EADDRNOTAVAIL)
 		return rt_err_set(ret_err, PANDO_EINVAL,
-				  "%s: this machine does not have that address; see `ip addr`, and set clientPortAddress or "
-				  "--listen",
-				  where);
+			"%s: this machine does not have that address; see `ip addr`, and set clientPortAddress or "
+			"--listen",
+			where);
 	return rt_err_set(ret_err, PANDO_EIO, "%s: cannot listen: %s", where, strerror(error));
 }
 
@@ -440,7 +468,8 @@ static uint16_t port_of(int fd)
 					     : ((struct sockaddr_in *)(void *)&a)->sin_port);
 }
 
-int tr_bind(const char *host, uint16_t port, int backlog, int *ret_fd, uint16_t *ret_port, struct rt_err *ret_err)
+int tr_bind(const char *host, uint16_t port, int backlog, int *ret_fd, uint16_t *ret_port,
+	struct rt_err *ret_err)
 {
 	int fd = -1;
 	char where[300];
@@ -451,13 +480,16 @@ int tr_bind(const char *host, uint16_t port, int backlog, int *ret_fd, uint16_t 
 	where[b.len] = '\0';
 	rt_buf_done(&b);
 	if (host == NULL) {
-		struct sockaddr_in6 any6 = { .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = in6addr_any };
+		struct sockaddr_in6 any6 = {
+			.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = in6addr_any
+		};
 		struct sockaddr_in any4 = { .sin_family = AF_INET, .sin_port = htons(port) };
 		fd = bind_one((struct sockaddr *)&any6, sizeof any6, true, backlog);
 		if (fd < 0 && errno != EADDRINUSE && errno != EACCES) /* a machine without IPv6 */
 			fd = bind_one((struct sockaddr *)&any4, sizeof any4, false, backlog);
 	} else {
-		struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE }, *all = NULL;
+		struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE },
+				*all = NULL;
 		char service[8];
 		struct rt_writer w = rt_writer_of(service, sizeof service);
 		struct rt_buf text;
@@ -468,8 +500,9 @@ int tr_bind(const char *host, uint16_t port, int backlog, int *ret_fd, uint16_t 
 		rt_buf_done(&text);
 		int rc = getaddrinfo(host, service, &hints, &all);
 		if (rc != 0)
-			return rt_err_set(ret_err, PANDO_EINVAL, "%s: no such address: %s; write an address of this machine",
-					  where, gai_strerror(rc));
+			return rt_err_set(ret_err, PANDO_EINVAL,
+				"%s: no such address: %s; write an address of this machine", where,
+				gai_strerror(rc));
 		fd = bind_one(all->ai_addr, all->ai_addrlen, false, backlog);
 		int error = errno;
 		freeaddrinfo(all);

@@ -39,8 +39,8 @@ struct tr_options {
 };
 
 /* 0 or PANDO_EIO. */
-int tr_new(struct srv *shard, const struct tr_hooks *hooks, const struct tr_options *options, struct tr_loop **ret,
-	   struct rt_err *ret_err);
+int tr_new(struct srv *shard, const struct tr_hooks *hooks, const struct tr_options *options,
+	struct tr_loop **ret, struct rt_err *ret_err);
 /* Closes what is open. NULL is fine. */
 void tr_free(struct tr_loop *l);
 
@@ -48,7 +48,8 @@ void tr_free(struct tr_loop *l);
 void tr_listen(struct tr_loop *l, int fd);
 /* A bound, listening, non-blocking socket. host NULL: all addresses, IPv4 and IPv6. ret_port: the real one.
  * PANDO_EBUSY when the port is taken, PANDO_EACCES, PANDO_EINVAL for a name that is none, PANDO_EIO. */
-int tr_bind(const char *host, uint16_t port, int backlog, int *ret_fd, uint16_t *ret_port, struct rt_err *ret_err);
+int tr_bind(const char *host, uint16_t port, int backlog, int *ret_fd, uint16_t *ret_port,
+	struct rt_err *ret_err);
 
 /* A connection for this loop's shard; takes the descriptor. */
 void tr_adopt(struct tr_loop *l, int fd, const struct sockaddr_storage *from);
@@ -60,6 +61,8 @@ void tr_wait(struct tr_loop *l, bool block);
 void tr_wake(struct tr_loop *l);
 /* Writes what the shard has for its clients, closes what is finished. */
 void tr_flush(struct tr_loop *l);
+/* Whether a connection's socket holds bytes that were not read yet. */
+bool tr_has_input(const struct srv_conn *c);
 /* Reads and accepts nothing any more. */
 void tr_quiesce(struct tr_loop *l);
 

@@ -155,7 +155,9 @@ void rt_buf_vfmt(struct rt_buf *b, const char *fmt, va_list ap)
 		struct conversion c;
 		fmt = conversion_parse(fmt + 1, &c);
 		if (c.kind == 'd') {
-			int64_t v = c.longs == 2 ? va_arg(ap, long long) : c.longs ? va_arg(ap, long) : va_arg(ap, int);
+			int64_t v = c.longs == 2 ? va_arg(ap, long long)
+				    : c.longs    ? va_arg(ap, long)
+						 : va_arg(ap, int);
 			put_padded(b, &c, v < 0 ? 0 - (uint64_t)v : (uint64_t)v, v < 0);
 		} else if (c.kind == 'u' || c.kind == 'x') {
 			uint64_t v = c.longs == 2   ? va_arg(ap, unsigned long long)

@@ -65,7 +65,8 @@ void rt_buf_quoted(struct rt_buf *b, struct rt_slice s);
 /* printf's little brother, without locale, floating point or stdio: %s %c %d %u %x with l, ll and z, %%, a
  * minimal width with 0 or blanks in front (%08x), and %.*s. Anything else panics. */
 __attribute__((format(printf, 2, 3))) void rt_buf_fmt(struct rt_buf *b, const char *fmt, ...);
-__attribute__((format(printf, 2, 0))) void rt_buf_vfmt(struct rt_buf *b, const char *fmt, va_list ap);
+__attribute__((format(printf, 2, 0))) void rt_buf_vfmt(
+	struct rt_buf *b, const char *fmt, va_list ap);
 
 /* Drops the first n bytes. */
 void rt_buf_drop(struct rt_buf *b, size_t n);

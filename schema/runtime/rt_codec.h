@@ -56,15 +56,22 @@ static inline bool rt_slice_eq(struct rt_slice a, struct rt_slice b)
 	return a.len == b.len && (a.len == 0 || memcmp(a.p, b.p, a.len) == 0);
 }
 
-static inline bool rt_slice_is(struct rt_slice a, const char *s) { return rt_slice_eq(a, rt_slice_str(s)); }
+static inline bool rt_slice_is(struct rt_slice a, const char *s)
+{
+	return rt_slice_eq(a, rt_slice_str(s));
+}
 
 static inline struct rt_reader rt_reader_of(const void *p, size_t len)
 {
 	/* through a number: C knows no NULL + 0, and NULL with no bytes is fine here */
-	return (struct rt_reader){ (const uint8_t *)p, (const uint8_t *)((uintptr_t)p + len), false };
+	return (struct rt_reader){ (const uint8_t *)p, (const uint8_t *)((uintptr_t)p + len),
+		false };
 }
 
-static inline struct rt_reader rt_reader_of_vec(struct rt_vec v) { return rt_reader_of(v.p, v.bytes); }
+static inline struct rt_reader rt_reader_of_vec(struct rt_vec v)
+{
+	return rt_reader_of(v.p, v.bytes);
+}
 
 static inline struct rt_writer rt_writer_of(void *p, size_t room)
 {
@@ -247,6 +254,9 @@ static inline void rt_put_vec(struct rt_writer *w, struct rt_vec v)
 }
 
 static inline size_t rt_slice_size(struct rt_slice s) { return 4 + (s.p ? (size_t)s.len : 0); }
-static inline size_t rt_vec_size(struct rt_vec v) { return 4 + (v.count > 0 ? (size_t)v.bytes : 0); }
+static inline size_t rt_vec_size(struct rt_vec v)
+{
+	return 4 + (v.count > 0 ? (size_t)v.bytes : 0);
+}
 
 #endif

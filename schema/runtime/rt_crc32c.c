@@ -5,8 +5,22 @@
 /* Eight bits at a time through one table of 16 entries for half bytes: small, and only used where the
  * processor has no instruction for it. */
 static const uint32_t half_byte[16] = {
-	0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc, 0x5125dad3, 0x61c69362, 0x7198540d,
-	0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9, 0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75,
+	0x00000000,
+	0x105ec76f,
+	0x20bd8ede,
+	0x30e349b1,
+	0x417b1dbc,
+	0x5125dad3,
+	0x61c69362,
+	0x7198540d,
+	0x82f63b78,
+	0x92a8fc17,
+	0xa24bb5a6,
+	0xb21572c9,
+	0xc38d26c4,
+	0xd3d3e1ab,
+	0xe330a81a,
+	0xf36e6f75,
 };
 
 uint32_t rt_crc32c_portable(uint32_t crc, const void *bytes, size_t len)
@@ -22,7 +36,8 @@ uint32_t rt_crc32c_portable(uint32_t crc, const void *bytes, size_t len)
 }
 
 #if defined(__x86_64__)
-__attribute__((target("sse4.2"))) static uint32_t crc_sse42(uint32_t crc, const uint8_t *p, size_t len)
+__attribute__((target("sse4.2"))) static uint32_t crc_sse42(
+	uint32_t crc, const uint8_t *p, size_t len)
 {
 	uint64_t c = (uint32_t)~crc;
 	for (; len >= 8; len -= 8, p += 8) {
@@ -43,5 +58,8 @@ uint32_t rt_crc32c(uint32_t crc, const void *bytes, size_t len)
 	return rt_crc32c_portable(crc, bytes, len);
 }
 #else
-uint32_t rt_crc32c(uint32_t crc, const void *bytes, size_t len) { return rt_crc32c_portable(crc, bytes, len); }
+uint32_t rt_crc32c(uint32_t crc, const void *bytes, size_t len)
+{
+	return rt_crc32c_portable(crc, bytes, len);
+}
 #endif

@@ -10,6 +10,7 @@ struct rt_err {
 
 /* Fills *ret_err (which may be NULL) and returns code, so that callers can `return rt_err_set(...)`. Text
  * that does not fit is cut. The format is rt_buf_fmt's. */
-__attribute__((format(printf, 3, 4))) int rt_err_set(struct rt_err *ret_err, int code, const char *fmt, ...);
+__attribute__((format(printf, 3, 4))) int rt_err_set(
+	struct rt_err *ret_err, int code, const char *fmt, ...);
 
 #endif

@@ -12,8 +12,9 @@ struct rt_list {
 
 #define rt_list_entry(link, type, field) ((type *)(void *)((char *)(link)-offsetof(type, field)))
 /* Safe against removal of `it`; `next_` is scratch. */
-#define rt_list_each(head, it, next_)                                                                          \
-	for (struct rt_list *it = (head)->next, *next_ = it->next; it != (head); it = next_, next_ = it->next)
+#define rt_list_each(head, it, next_)                                                              \
+	for (struct rt_list *it = (head)->next, *next_ = it->next; it != (head);                   \
+		it = next_, next_ = it->next)
 
 static inline void rt_list_init(struct rt_list *l) { l->next = l->prev = l; }
 static inline bool rt_list_empty(const struct rt_list *l) { return l->next == l; }

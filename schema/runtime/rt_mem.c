@@ -13,7 +13,10 @@ static void *checked(void *p)
 
 void *rt_alloc(size_t bytes) { return checked(malloc(bytes ? bytes : 1)); }
 
-void *rt_calloc(size_t count, size_t bytes) { return checked(calloc(count ? count : 1, bytes ? bytes : 1)); }
+void *rt_calloc(size_t count, size_t bytes)
+{
+	return checked(calloc(count ? count : 1, bytes ? bytes : 1));
+}
 
 void *rt_realloc(void *p, size_t bytes) { return checked(realloc(p, bytes ? bytes : 1)); }
 

@@ -19,6 +19,7 @@ static const char usage[] =
     "  --size N                  bytes of data in a node (128; create 1024, fill 100)\n"
     "  --seconds S               measure so long (5); idle: hold so long\n"
     "  --count N                 instead: so many operations (fill 1000000; watch: rounds, 20)\n"
+    "  --rate N                  at most so many a second in all (get, set, create, mixed; no bound)\n"
     "  --warmup S                not measured before that (1)\n"
     "  --nodes N                 nodes that get, set and mixed go over at random (1000)\n"
     "  --read-share P            percent of reads in mixed (70)\n"
@@ -101,7 +102,7 @@ static void parse_list(struct options *o, const char *name, char *text)
 
 enum {
 	OPT_SERVER = 256, OPT_CONNECTIONS, OPT_IN_FLIGHT, OPT_SIZE, OPT_SECONDS, OPT_COUNT,
-	OPT_WARMUP, OPT_NODES, OPT_READ_SHARE, OPT_FAN_OUT, OPT_ROOT, OPT_TIMEOUT, OPT_THREADS,
+	OPT_WARMUP, OPT_RATE, OPT_NODES, OPT_READ_SHARE, OPT_FAN_OUT, OPT_ROOT, OPT_TIMEOUT, OPT_THREADS,
 	OPT_PID, OPT_KEEP,
 	OPT_HELP,
 };
@@ -113,6 +114,7 @@ static const struct option long_options[] = {
 	{ "size", required_argument, NULL, OPT_SIZE },
 	{ "seconds", required_argument, NULL, OPT_SECONDS },
 	{ "count", required_argument, NULL, OPT_COUNT },
+	{ "rate", required_argument, NULL, OPT_RATE },
 	{ "warmup", required_argument, NULL, OPT_WARMUP },
 	{ "nodes", required_argument, NULL, OPT_NODES },
 	{ "read-share", required_argument, NULL, OPT_READ_SHARE },
@@ -139,6 +141,7 @@ static void parse_one(struct options *o, int opt, const char *name, char *arg)
 	case OPT_SIZE: c->size = (uint32_t)number(name, arg, 0, 64 << 20); break;
 	case OPT_SECONDS: o->seconds = number(name, arg, 0.01, 1e6); break;
 	case OPT_COUNT: o->count = (uint64_t)number(name, arg, 1, NODES_MAX); break;
+	case OPT_RATE: c->rate = (uint64_t)number(name, arg, 1, 1e9); break;
 	case OPT_WARMUP: o->warmup = number(name, arg, 0, 1e6); break;
 	case OPT_NODES: o->nodes = (uint64_t)number(name, arg, 1, NODES_MAX); break;
 	case OPT_READ_SHARE: o->read_share = (uint32_t)(number(name, arg, 0, 100) * 10); break;

@@ -83,6 +83,7 @@ struct conf {
 	uint32_t in_flight;
 	uint32_t size;
 	int32_t timeout_ms;
+	uint64_t rate; /* requests a second, of phases that end by time; 0: no bound */
 };
 
 /* A request that waits for its reply, found by xid. */
@@ -128,6 +129,9 @@ struct worker {
 	uint64_t quota; /* still to send in a phase with a count */
 	uint64_t next; /* next node in order */
 	uint64_t issued;
+	uint64_t began; /* the phase */
+	double rate; /* requests a nanosecond of this thread; 0: no bound */
+	uint32_t turn;
 	uint64_t outstanding;
 	uint64_t done; /* good replies within the measured time */
 	uint64_t errors;

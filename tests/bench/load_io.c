@@ -229,6 +229,8 @@ static inline bool phase_next(struct worker *w, const struct tmpl **ret_t, uint6
 	const struct phase *ph = w->phase;
 	if (ph->stop_ns != 0 ? w->now >= ph->stop_ns : w->quota == 0)
 		return false;
+	if (w->rate != 0 && (double)w->issued >= (double)(w->now - w->began) * w->rate)
+		return false; /* not yet: run_main comes back */
 	w->quota--;
 	w->issued++;
 	*ret_t = &ph->t[0];
@@ -611,8 +613,18 @@ static void *run_main(void *arg)
 	struct worker *w = arg;
 	w->now = now_ns();
 	w->quiet_since = w->now;
+	w->began = w->now;
+	w->rate = w->phase->stop_ns != 0 ? (double)w->conf->rate / w->conf->threads / 1e9 : 0;
 	for (uint32_t i = 0; i < w->conns_n; i++)
 		conn_top_up(w, &w->conns[i]);
+	while (w->rate != 0 && w->now < w->phase->stop_ns) {
+		worker_turn(w, 1);
+		w->now = now_ns();
+		/* whoever is first must not get all of it */
+		for (uint32_t i = 0; i < w->conns_n; i++)
+			conn_top_up(w, &w->conns[(i + w->turn) % w->conns_n]);
+		w->turn++;
+	}
 	while (w->outstanding != 0)
 		worker_turn(w, 1000);
 	return NULL;

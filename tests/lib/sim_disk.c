@@ -1,5 +1,6 @@
-/* See sim_disk.h. Handles of files are numbers of inodes; the directory's is SIM_FILES_MAX. An inode that has lost its
- * last name stays until the disk is done with: tests are short. */
+/* See sim_disk.h. Handles of files are numbers of inodes; the directory's is SIM_FILES_MAX. An
+ * inode that has lost its last name stays until a new file needs one: nothing writes to a file
+ * without a name. */
 #include "tests/lib/sim_disk.h"
 
 #include <errno.h>
@@ -55,7 +56,8 @@ static void names_change(struct sim_disk *d, const char *from, const char *to, i
 }
 
 /* bytes at offset of a content; NULL sets the size */
-static void content_write(uint8_t **p, size_t *p_len, const uint8_t *bytes, size_t len, uint64_t offset)
+static void content_write(
+	uint8_t **p, size_t *p_len, const uint8_t *bytes, size_t len, uint64_t offset)
 {
 	size_t end = (size_t)offset + len;
 	if (end > *p_len) {
@@ -63,6 +65,8 @@ static void content_write(uint8_t **p, size_t *p_len, const uint8_t *bytes, size
 		memset(*p + *p_len, 0, end - *p_len);
 		*p_len = end;
 	}
+	if (bytes == NULL)
+		*p_len = end;
 	if (len != 0)
 		memcpy(*p + offset, bytes, len);
 }
@@ -123,6 +127,52 @@ static int sim_dir_sync(void *ctx, int dir)
 	return 0;
 }
 
+static bool names_have(const struct sim_names *names, int inode)
+{
+	for (size_t i = 0; i < names->count; i++) {
+		if (names->v[i].inode == inode)
+			return true;
+	}
+	return false;
+}
+
+/* No name leads to it, nor would after a crash. */
+static bool inode_is_lost(const struct sim_disk *d, int inode)
+{
+	for (size_t i = 0; i < d->change_count; i++) {
+		if (d->changes[i].inode == inode)
+			return false;
+	}
+	return !names_have(&d->now, inode) && !names_have(&d->synced, inode);
+}
+
+static void inode_clear(struct sim_inode *f)
+{
+	pending_clear(f);
+	rt_free(f->pending);
+	rt_free(f->now);
+	rt_free(f->synced);
+	memset(f, 0, sizeof *f);
+}
+
+static int inode_new(struct sim_disk *d)
+{
+	for (int i = 0; i < SIM_FILES_MAX; i++) {
+		if (d->inodes[i].used)
+			continue;
+		d->inodes[i].used = true;
+		return i;
+	}
+	for (int i = 0; i < SIM_FILES_MAX; i++) {
+		if (!inode_is_lost(d, i))
+			continue;
+		inode_clear(&d->inodes[i]);
+		d->inodes[i].used = true;
+		return i;
+	}
+	return -ENOSPC;
+}
+
 static int sim_create(void *ctx, int dir, const char *name)
 {
 	struct sim_disk *d = ctx;
@@ -131,14 +181,10 @@ static int sim_create(void *ctx, int dir, const char *name)
 		return rc;
 	if (name_find(&d->now, name) != NULL)
 		return -EEXIST;
-	for (int i = 0; i < SIM_FILES_MAX; i++) {
-		if (d->inodes[i].used)
-			continue;
-		d->inodes[i].used = true;
-		names_change(d, "", name, i);
-		return i;
-	}
-	return -ENOSPC;
+	int inode = d->full ? -ENOSPC : inode_new(d);
+	if (inode >= 0)
+		names_change(d, "", name, inode);
+	return inode;
 }
 
 static int sim_open(void *ctx, int dir, const char *name, bool writable)
@@ -184,6 +230,8 @@ static int sim_allocate(void *ctx, int file, uint64_t bytes)
 	if (rc != 0)
 		return rc;
 	struct sim_inode *f = &d->inodes[file];
+	if (d->full && bytes > f->now_len)
+		return -ENOSPC;
 	content_write(&f->now, &f->now_len, NULL, 0, bytes);
 	pending_add(f, NULL, 0, bytes);
 	return 0;
@@ -196,6 +244,8 @@ static int sim_pwrite(void *ctx, int file, const void *bytes, size_t len, uint64
 	int rc = op(d);
 	size_t n = rc != 0 ? len / 2 : len;
 	struct sim_inode *f = &d->inodes[file];
+	if (d->full && offset + len > f->now_len)
+		return -ENOSPC;
 	if (n != 0) {
 		content_write(&f->now, &f->now_len, bytes, n, offset);
 		pending_add(f, bytes, n, offset);
@@ -256,13 +306,8 @@ void sim_disk_init(struct sim_disk *d) { memset(d, 0, sizeof *d); }
 
 void sim_disk_done(struct sim_disk *d)
 {
-	for (size_t i = 0; i < SIM_FILES_MAX; i++) {
-		struct sim_inode *f = &d->inodes[i];
-		pending_clear(f);
-		rt_free(f->pending);
-		rt_free(f->now);
-		rt_free(f->synced);
-	}
+	for (size_t i = 0; i < SIM_FILES_MAX; i++)
+		inode_clear(&d->inodes[i]);
 	rt_free(d->changes);
 	memset(d, 0, sizeof *d);
 }
@@ -315,7 +360,8 @@ size_t sim_disk_pieces(const struct sim_disk *d)
 			if (w->bytes == NULL)
 				n++;
 			else
-				for (uint64_t at = w->offset; at < w->offset + w->len; at = piece_end(w, at))
+				for (uint64_t at = w->offset; at < w->offset + w->len;
+					at = piece_end(w, at))
 					n++;
 		}
 	}
@@ -333,7 +379,8 @@ uint64_t sim_disk_pending_bytes(const struct sim_disk *d)
 }
 
 /* Bytes of the piece that survive, counted from its front. */
-static size_t piece_keep(const struct sim_crash *how, size_t piece, uint64_t bytes_before, size_t len)
+static size_t piece_keep(
+	const struct sim_crash *how, size_t piece, uint64_t bytes_before, size_t len)
 {
 	switch (how->keep) {
 	case SIM_KEEP_NONE:
@@ -353,7 +400,8 @@ static size_t piece_keep(const struct sim_crash *how, size_t piece, uint64_t byt
 	return draw == 0 ? (size_t)rt_rand_below(how->rand, len + 1) : draw < 8 ? 0 : len;
 }
 
-static void inode_crash(struct sim_inode *f, const struct sim_crash *how, size_t *piece, uint64_t *bytes)
+static void inode_crash(
+	struct sim_inode *f, const struct sim_crash *how, size_t *piece, uint64_t *bytes)
 {
 	for (size_t i = 0; i < f->pending_count; i++) {
 		const struct sim_write *w = &f->pending[i];
@@ -366,7 +414,8 @@ static void inode_crash(struct sim_inode *f, const struct sim_crash *how, size_t
 			uint64_t end = piece_end(w, at);
 			size_t keep = piece_keep(how, (*piece)++, *bytes, (size_t)(end - at));
 			if (keep != 0)
-				content_write(&f->synced, &f->synced_len, w->bytes + (at - w->offset), keep, at);
+				content_write(&f->synced, &f->synced_len,
+					w->bytes + (at - w->offset), keep, at);
 			*bytes += end - at;
 			at = end;
 		}
@@ -388,8 +437,13 @@ void sim_disk_crash(struct sim_disk *d, const struct sim_crash *how)
 		names = 0;
 	else if (how->keep == SIM_KEEP_RANDOM)
 		names = (size_t)rt_rand_below(how->rand, d->change_count + 1);
-	for (size_t i = 0; i < names; i++)
-		names_apply(&d->synced, &d->changes[i]);
+	bool any = how->keep == SIM_KEEP_RANDOM && rt_rand_below(how->rand, 2) == 0;
+	if (any)
+		names = d->change_count;
+	for (size_t i = 0; i < names; i++) {
+		if (!any || rt_rand_below(how->rand, 2) == 0)
+			names_apply(&d->synced, &d->changes[i]);
+	}
 	d->change_count = 0;
 	d->now = d->synced;
 	d->fail_at = 0;
@@ -411,7 +465,8 @@ uint8_t *sim_disk_bytes(struct sim_disk *d, const char *name, size_t *ret_len)
 	return f->now;
 }
 
-void sim_disk_poke(struct sim_disk *d, const char *name, size_t offset, const void *bytes, size_t len)
+void sim_disk_poke(
+	struct sim_disk *d, const char *name, size_t offset, const void *bytes, size_t len)
 {
 	struct sim_inode *f = inode_of(d, name);
 	ASSERT(f != NULL);
@@ -459,4 +514,30 @@ bool sim_disk_has(const struct sim_disk *d, const char *name)
 			return true;
 	}
 	return false;
+}
+
+uint64_t sim_disk_size(const struct sim_disk *d)
+{
+	uint64_t n = 0;
+	for (size_t i = 0; i < d->now.count; i++)
+		n += d->inodes[d->now.v[i].inode].now_len;
+	return n;
+}
+
+bool sim_disk_same(const struct sim_disk *a, const struct sim_disk *b)
+{
+	if (a->now.count != b->now.count || a->change_count != b->change_count ||
+		a->syncs != b->syncs || sim_disk_pieces(a) != sim_disk_pieces(b))
+		return false;
+	for (size_t i = 0; i < a->now.count; i++) {
+		const struct sim_name *n = &a->now.v[i];
+		if (strcmp(n->name, b->now.v[i].name) != 0 || n->inode != b->now.v[i].inode)
+			return false;
+		const struct sim_inode *f = &a->inodes[n->inode];
+		const struct sim_inode *g = &b->inodes[n->inode];
+		if (f->now_len != g->now_len ||
+			(f->now_len != 0 && memcmp(f->now, g->now, f->now_len) != 0))
+			return false;
+	}
+	return true;
 }

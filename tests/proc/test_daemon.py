@@ -209,6 +209,10 @@ def second_server(t):
         s.restart()
         with s.client() as c:
             t.eq(c.must("get", "/a")[0], b"2", "after a kill -9 the folder is free again")
+    with tempfile.TemporaryDirectory() as logs, t.server({"dataLogDir": logs}) as s, \
+            tempfile.TemporaryDirectory() as folder:
+        refused(t, "another data folder with the same log", [str(s.process.pid), logs], "--data", folder,
+                "--set", "dataLogDir=" + logs, "--listen", "127.0.0.1:%d" % free_port())
 
 
 def port_in_use(t):

@@ -335,11 +335,11 @@ class Reader(threading.Thread):
 class Kill9:
     """The folder's whole life."""
 
-    def __init__(self, runner, seed):
+    def __init__(self, runner, seed, settings):
         self.runner, self.seed = runner, seed
         self.rng = random.Random(seed)
         self.stop = threading.Event()
-        self.server = runner.server(SETTINGS)
+        self.server = runner.server(settings)
         self.ended = []
         self.resurrected = set()
         self.zxid = 0
@@ -512,6 +512,8 @@ def more(parser):
     parser.add_argument("--rounds", type=int, default=10,
                         help="how often to kill (default %(default)s)")
     parser.add_argument("--seed", default=None, help="what the load and the moments are drawn from")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
+                        help="a setting of the server; may be repeated")
 
 
 def main():
@@ -519,7 +521,8 @@ def main():
     runner = pandotest.Runner(options, server_class)
     seed = options.seed or "%08x" % random.SystemRandom().getrandbits(32)
     print("# seed %s; again with --seed %s" % (seed, seed), flush=True)
-    test = Kill9(runner, seed)
+    settings = dict(SETTINGS, **dict(pair.split("=", 1) for pair in options.set))
+    test = Kill9(runner, seed, settings)
     try:
         for n in range(options.rounds):
             runner.run("round %d" % (n + 1), lambda t: test.round(t))

@@ -141,6 +141,8 @@ START_TEST(test_sizes_of_the_protocol)
 	ck_assert_uint_eq(WIRE_MULTI_HEADER_BYTES, 9);
 	ck_assert_uint_eq(DISK_RECORD_HEADER_BYTES, 25);
 	ck_assert_uint_eq(DISK_BATCH_HEADER_BYTES, 40);
+	ck_assert_uint_eq(DISK_ENTRY_HEADER_BYTES, 12);
+	ck_assert_uint_eq(DISK_HARD_STATE_BYTES, 28);
 }
 END_TEST
 
@@ -266,7 +268,7 @@ START_TEST(test_dump_of_bytes_flags_and_empty_vectors)
 {
 	struct rt_buf text;
 	rt_buf_init(&text, 1000);
-	struct disk_entry_session_open open = { 1, -2, { 0x00, 0x0f, 0xa5 } };
+	struct disk_entry_session_open open = { 1, -2, { 0x00, 0x0f, 0xa5 }, 7 };
 	disk_entry_session_open_dump(&text, &open);
 	struct wire_get_children_response children = { { (const uint8_t *)"", 0, 0 } };
 	wire_get_children_response_dump(&text, &children);
@@ -278,7 +280,7 @@ START_TEST(test_dump_of_bytes_flags_and_empty_vectors)
 	sample_with_flag_dump(&text, &flag);
 	rt_buf_char(&text, '\0');
 	ck_assert_str_eq((const char *)text.p,
-		"entry_session_open{server_id=1 timeout_ms=-2 passwd=000fa500000000000000000000000000}"
+		"entry_session_open{server_id=1 timeout_ms=-2 passwd=000fa500000000000000000000000000 nonce=7}"
 		"get_children_response{children=[]}get_children_response{children=null}"
 		"with_flag{path=\"p\" read_only=false}with_flag{path=\"p\"}");
 	rt_buf_done(&text);
@@ -287,7 +289,7 @@ END_TEST
 
 START_TEST(test_equal_sees_each_difference)
 {
-	struct disk_entry_session_attach a = { 1, rt_slice_str("x"), 2, 3 }, b = a;
+	struct disk_entry_session_attach a = { 1, rt_slice_str("x"), 2, 3, 4 }, b = a;
 	ck_assert(disk_entry_session_attach_equal(&a, &b));
 	b.session_id = 2;
 	ck_assert(!disk_entry_session_attach_equal(&a, &b));
@@ -296,6 +298,9 @@ START_TEST(test_equal_sees_each_difference)
 	ck_assert(!disk_entry_session_attach_equal(&a, &b));
 	b = a;
 	b.server_id = 4;
+	ck_assert(!disk_entry_session_attach_equal(&a, &b));
+	b = a;
+	b.nonce ^= UINT64_C(1) << 63;
 	ck_assert(!disk_entry_session_attach_equal(&a, &b));
 	struct wire_get_children_response c = { { (const uint8_t *)"\0\0\0\1a", 5, 1 } }, d = c;
 	d.children.p = (const uint8_t *)"\0\0\0\1a";
