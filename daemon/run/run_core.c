@@ -10,7 +10,7 @@ struct core {
 	struct run *run;
 	bool stopping;
 	bool writing;                /* a cut is with the store thread */
-	uint64_t room_bytes; /* of log since the room on the disk was last looked at */
+	uint64_t room_bytes;         /* of log since the room on the disk was last looked at */
 	uint64_t cut_bytes;          /* of log since the last cut */
 	uint64_t checkpoint_bytes;   /* of log since the last checkpoint that was asked for */
 	struct store_cut *releasing; /* one that is back, dropped a piece a turn */

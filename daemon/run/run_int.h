@@ -228,10 +228,10 @@ void auth_answer(struct run_io *io, const struct srv_auth *auth);
 
 /* run_folder.c: the data folder, and the log's if that is another, made if need be, and locked against a second
  * server for as long as the descriptors (-1 for none) are open. 0 or PANDO_E... */
-/* dir/name; the caller frees it. */
-char *folder_join(const char *dir, const char *name);
+int folder_open(const struct run_conf *conf, int ret_lock_fds[2], struct rt_err *ret_err);
 /* For who only reads: a shared lock, which a server holds against. -1 and text when one serves the folder. */
 int folder_look(const struct run_conf *conf, struct rt_err *ret_err);
-int folder_open(const struct run_conf *conf, int ret_lock_fds[2], struct rt_err *ret_err);
+/* dir/name; the caller frees it. */
+char *folder_join(const char *dir, const char *name);
 
 #endif

@@ -34,7 +34,7 @@ enum {
 struct conn {
 	int fd;
 	bool up;
-	bool dirty; /* has an answer that leaves at the end of the turn */
+	bool dirty;    /* has an answer that leaves at the end of the turn */
 	uint8_t *keep; /* the beginning of a frame */
 	uint32_t keep_len;
 	uint8_t *out; /* answers not yet written */
@@ -218,7 +218,7 @@ static void turn_end(void)
 		if (log_at + (off_t)log_len > LOG_CAP)
 			log_at = 0;
 		if (pwrite(log_fd, log_buf, log_len, log_at) != (ssize_t)log_len ||
-		    fdatasync(log_fd) != 0)
+			fdatasync(log_fd) != 0)
 			fail("log");
 		log_at += (off_t)log_len;
 		log_len = 0;
@@ -257,7 +257,7 @@ static int listen_on(unsigned port)
 	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) != 0 || listen(fd, 4096) != 0 ||
-	    getsockname(fd, (struct sockaddr *)&a, &len) != 0)
+		getsockname(fd, (struct sockaddr *)&a, &len) != 0)
 		fail("listen");
 	printf("%u\n", ntohs(a.sin_port));
 	fflush(stdout);
@@ -300,7 +300,7 @@ int main(int argc, char **argv)
 			log_fd = open(value, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
 			log_buf = rt_calloc(1, LOG_CAP);
 			if (log_fd < 0 || write(log_fd, log_buf, LOG_CAP) != LOG_CAP ||
-			    fsync(log_fd) != 0)
+				fsync(log_fd) != 0)
 				fail(value);
 		} else {
 			fprintf(stderr, "usage: floor [--port N] [--size BYTES] [--log FILE]\n");

@@ -12,26 +12,26 @@
 #include <unistd.h>
 
 static const char usage[] =
-    "usage: load [options] get|set|create|mixed|fill|sessions|watch|idle\n"
-    "  --server HOST:PORT[,...]  where to (127.0.0.1:2181); connections go round several\n"
-    "  --connections N           sessions, each on its own connection (64)\n"
-    "  --in-flight N             requests on the way on each (32); handshakes for sessions, idle\n"
-    "  --size N                  bytes of data in a node (128; create 1024, fill 100)\n"
-    "  --seconds S               measure so long (5); idle: hold so long\n"
-    "  --count N                 instead: so many operations (fill 1000000; watch: rounds, 20)\n"
-    "  --rate N                  at most so many a second in all (get, set, create, mixed; no bound)\n"
-    "  --warmup S                not measured before that (1)\n"
-    "  --nodes N                 nodes that get, set and mixed go over at random (1000)\n"
-    "  --read-share P            percent of reads in mixed (70)\n"
-    "  --fan-out N               fill: children under one parent (1000)\n"
-    "  --root PATH               everything happens below it (/bench)\n"
-    "  --timeout MS              session timeout to ask for (30000)\n"
-    "  --threads N               of the generator (1)\n"
-    "  --pid PID[,...]           report the CPU time and resident memory of these servers\n"
-    "  --keep                    leave the nodes there\n"
-    "  -o text|json              form of the result (text)\n"
-    "idle prints its result once all sessions are open, then holds them until standard input ends\n"
-    "or for --seconds. The status is 1 when any answer was not as it should be.\n";
+	"usage: load [options] get|set|create|mixed|fill|sessions|watch|idle\n"
+	"  --server HOST:PORT[,...]  where to (127.0.0.1:2181); connections go round several\n"
+	"  --connections N           sessions, each on its own connection (64)\n"
+	"  --in-flight N             requests on the way on each (32); handshakes for sessions, idle\n"
+	"  --size N                  bytes of data in a node (128; create 1024, fill 100)\n"
+	"  --seconds S               measure so long (5); idle: hold so long\n"
+	"  --count N                 instead: so many operations (fill 1000000; watch: rounds, 20)\n"
+	"  --rate N                  at most so many a second in all (get, set, create, mixed; no bound)\n"
+	"  --warmup S                not measured before that (1)\n"
+	"  --nodes N                 nodes that get, set and mixed go over at random (1000)\n"
+	"  --read-share P            percent of reads in mixed (70)\n"
+	"  --fan-out N               fill: children under one parent (1000)\n"
+	"  --root PATH               everything happens below it (/bench)\n"
+	"  --timeout MS              session timeout to ask for (30000)\n"
+	"  --threads N               of the generator (1)\n"
+	"  --pid PID[,...]           report the CPU time and resident memory of these servers\n"
+	"  --keep                    leave the nodes there\n"
+	"  -o text|json              form of the result (text)\n"
+	"idle prints its result once all sessions are open, then holds them until standard input ends\n"
+	"or for --seconds. The status is 1 when any answer was not as it should be.\n";
 
 struct options {
 	struct conf conf;
@@ -64,7 +64,7 @@ static double number(const char *name, const char *text, double low, double high
 	double v = strtod(text, &end);
 	if (end == text || *end != 0 || !(v >= low && v <= high)) {
 		fprintf(stderr, "load: --%s %s: expected a number from %.0f to %.0f\n", name, text,
-		    low, high);
+			low, high);
 		exit(2);
 	}
 	return v;
@@ -101,9 +101,22 @@ static void parse_list(struct options *o, const char *name, char *text)
 }
 
 enum {
-	OPT_SERVER = 256, OPT_CONNECTIONS, OPT_IN_FLIGHT, OPT_SIZE, OPT_SECONDS, OPT_COUNT,
-	OPT_WARMUP, OPT_RATE, OPT_NODES, OPT_READ_SHARE, OPT_FAN_OUT, OPT_ROOT, OPT_TIMEOUT, OPT_THREADS,
-	OPT_PID, OPT_KEEP,
+	OPT_SERVER = 256,
+	OPT_CONNECTIONS,
+	OPT_IN_FLIGHT,
+	OPT_SIZE,
+	OPT_SECONDS,
+	OPT_COUNT,
+	OPT_WARMUP,
+	OPT_RATE,
+	OPT_NODES,
+	OPT_READ_SHARE,
+	OPT_FAN_OUT,
+	OPT_ROOT,
+	OPT_TIMEOUT,
+	OPT_THREADS,
+	OPT_PID,
+	OPT_KEEP,
 	OPT_HELP,
 };
 
@@ -136,20 +149,48 @@ static void parse_one(struct options *o, int opt, const char *name, char *arg)
 	case OPT_PID:
 		parse_list(o, name, arg);
 		break;
-	case OPT_CONNECTIONS: c->connections = (uint32_t)number(name, arg, 1, 1000000); break;
-	case OPT_IN_FLIGHT: c->in_flight = (uint32_t)number(name, arg, 1, 65536); break;
-	case OPT_SIZE: c->size = (uint32_t)number(name, arg, 0, 64 << 20); break;
-	case OPT_SECONDS: o->seconds = number(name, arg, 0.01, 1e6); break;
-	case OPT_COUNT: o->count = (uint64_t)number(name, arg, 1, NODES_MAX); break;
-	case OPT_RATE: c->rate = (uint64_t)number(name, arg, 1, 1e9); break;
-	case OPT_WARMUP: o->warmup = number(name, arg, 0, 1e6); break;
-	case OPT_NODES: o->nodes = (uint64_t)number(name, arg, 1, NODES_MAX); break;
-	case OPT_READ_SHARE: o->read_share = (uint32_t)(number(name, arg, 0, 100) * 10); break;
-	case OPT_FAN_OUT: o->fan_out = (uint64_t)number(name, arg, 1, NODES_MAX); break;
-	case OPT_ROOT: o->root = arg; break;
-	case OPT_TIMEOUT: c->timeout_ms = (int32_t)number(name, arg, 100, 1e9); break;
-	case OPT_THREADS: c->threads = (unsigned)number(name, arg, 1, THREADS_MAX); break;
-	case OPT_KEEP: o->keep = true; break;
+	case OPT_CONNECTIONS:
+		c->connections = (uint32_t)number(name, arg, 1, 1000000);
+		break;
+	case OPT_IN_FLIGHT:
+		c->in_flight = (uint32_t)number(name, arg, 1, 65536);
+		break;
+	case OPT_SIZE:
+		c->size = (uint32_t)number(name, arg, 0, 64 << 20);
+		break;
+	case OPT_SECONDS:
+		o->seconds = number(name, arg, 0.01, 1e6);
+		break;
+	case OPT_COUNT:
+		o->count = (uint64_t)number(name, arg, 1, NODES_MAX);
+		break;
+	case OPT_RATE:
+		c->rate = (uint64_t)number(name, arg, 1, 1e9);
+		break;
+	case OPT_WARMUP:
+		o->warmup = number(name, arg, 0, 1e6);
+		break;
+	case OPT_NODES:
+		o->nodes = (uint64_t)number(name, arg, 1, NODES_MAX);
+		break;
+	case OPT_READ_SHARE:
+		o->read_share = (uint32_t)(number(name, arg, 0, 100) * 10);
+		break;
+	case OPT_FAN_OUT:
+		o->fan_out = (uint64_t)number(name, arg, 1, NODES_MAX);
+		break;
+	case OPT_ROOT:
+		o->root = arg;
+		break;
+	case OPT_TIMEOUT:
+		c->timeout_ms = (int32_t)number(name, arg, 100, 1e9);
+		break;
+	case OPT_THREADS:
+		c->threads = (unsigned)number(name, arg, 1, THREADS_MAX);
+		break;
+	case OPT_KEEP:
+		o->keep = true;
+		break;
 	case 'o':
 		o->json = strcmp(arg, "json") == 0;
 		if (!o->json && strcmp(arg, "text") != 0) {
@@ -170,9 +211,16 @@ static void parse_options(struct options *o, int argc, char **argv)
 {
 	int opt, at = 0;
 	*o = (struct options){
-		.conf = { .threads = 1, .connections = 64, .in_flight = 32, .size = UINT32_MAX,
-		    .timeout_ms = 30000 },
-		.root = "/bench", .seconds = -1, .warmup = 1, .nodes = 1000, .fan_out = 1000,
+		.conf = { .threads = 1,
+			.connections = 64,
+			.in_flight = 32,
+			.size = UINT32_MAX,
+			.timeout_ms = 30000 },
+		.root = "/bench",
+		.seconds = -1,
+		.warmup = 1,
+		.nodes = 1000,
+		.fan_out = 1000,
 		.read_share = 700,
 	};
 	while ((opt = getopt_long(argc, argv, "o:", long_options, &at)) != -1)
@@ -184,7 +232,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 	o->mode = argv[optind];
 	size_t len = strlen(o->root);
 	if (o->root[0] != '/' || len < 2 || len > 200 || o->root[len - 1] == '/' ||
-	    strchr(o->root, '#') != NULL || strchr(o->root + 1, '/') != NULL) {
+		strchr(o->root, '#') != NULL || strchr(o->root + 1, '/') != NULL) {
 		fprintf(stderr, "load: --root %s: expected one name, such as /bench\n", o->root);
 		exit(2);
 	}
@@ -210,7 +258,7 @@ static struct path path_of(const struct options *o, const char *below)
 /* Requests of one type on the nodes 0 .. count - 1 of a pattern, as fast as they go, all expected
  * to succeed (or to fail with also_ok). Returns the number that failed with also_ok. */
 static uint64_t each_node(const struct options *o, struct load *l, enum req_type type,
-    const char *below, uint64_t count, int32_t also_ok)
+	const char *below, uint64_t count, int32_t also_ok)
 {
 	struct path path = path_of(o, below);
 	struct phase ph = { .share = 1000, .parents = 1, .count = count, .also_ok = also_ok };
@@ -220,8 +268,8 @@ static uint64_t each_node(const struct options *o, struct load *l, enum req_type
 	tmpl_done(&ph.t[0]);
 	if (res.errors != 0)
 		die("%s %s: %llu of %llu answers were wrong",
-		    type == REQ_DELETE ? "removing" : "preparing", path.text,
-		    (unsigned long long)res.errors, (unsigned long long)count);
+			type == REQ_DELETE ? "removing" : "preparing", path.text,
+			(unsigned long long)res.errors, (unsigned long long)count);
 	return res.exists;
 }
 
@@ -257,8 +305,13 @@ static void set_times(const struct options *o, struct phase *ph)
 static struct report report_of(const struct options *o, const char *unit)
 {
 	return (struct report){
-		.mode = o->mode, .conf = &o->conf, .json = o->json, .unit = unit,
-		.pids = o->pids, .pids_n = o->pids_n, .rss_before = pids_rss(o->pids, o->pids_n),
+		.mode = o->mode,
+		.conf = &o->conf,
+		.json = o->json,
+		.unit = unit,
+		.pids = o->pids,
+		.pids_n = o->pids_n,
+		.rss_before = pids_rss(o->pids, o->pids_n),
 	};
 }
 
@@ -314,7 +367,7 @@ static uint64_t run_data(const struct options *o, struct load *l)
 
 /* create and fill: new nodes in order, spread over `parents` directories. */
 static uint64_t run_new(const struct options *o, struct load *l, const char *dir, uint64_t parents,
-    struct phase *ph)
+	struct phase *ph)
 {
 	char parent[64], node[80];
 	struct report rep;
@@ -468,9 +521,9 @@ static uint64_t run_watch(const struct options *o, struct load *l)
 	if (!o->json)
 		printf("%llu rounds; one event, from the write: p50 %.1f p99 %.1f max %.1f µs; "
 		       "until all %u are told:\n",
-		    (unsigned long long)rounds, (double)hist_at(&w->hist, 0.5) / 1e3,
-		    (double)hist_at(&w->hist, 0.99) / 1e3, (double)w->hist.max / 1e3,
-		    o->conf.connections);
+			(unsigned long long)rounds, (double)hist_at(&w->hist, 0.5) / 1e3,
+			(double)hist_at(&w->hist, 0.99) / 1e3, (double)w->hist.max / 1e3,
+			o->conf.connections);
 	report_end(&rep, &res);
 	w->errors = 0;
 	if (!o->keep) {
@@ -517,7 +570,7 @@ static void raise_files(uint32_t connections)
 	r.rlim_cur = r.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &r) != 0)
 		die("%u connections need more open files than this user may have (ulimit -Hn)",
-		    connections);
+			connections);
 }
 
 int main(int argc, char **argv)

@@ -24,9 +24,9 @@ enum {
 	SERVERS_MAX = 16,
 	PIDS_MAX = 16,
 	THREADS_MAX = 64,
-	PARENTS_MAX = 10000, /* four digits in a path */
+	PARENTS_MAX = 10000,   /* four digits in a path */
 	NODES_MAX = 100000000, /* eight */
-	HIST_SUB = 64, /* buckets for one power of two: values are kept to 1.6 % */
+	HIST_SUB = 64,         /* buckets for one power of two: values are kept to 1.6 % */
 	HIST_BUCKETS = 59 * HIST_SUB,
 };
 
@@ -65,14 +65,14 @@ struct tmpl {
 struct phase {
 	struct tmpl t[2];
 	uint32_t share; /* per mille of requests that use t[0]; the rest t[1] */
-	bool random; /* nodes at random; otherwise each once, in order */
+	bool random;    /* nodes at random; otherwise each once, in order */
 	bool own; /* as many as the worker issued in the phase before (to delete what it created) */
-	uint64_t nodes; /* random: how many there are */
+	uint64_t nodes;   /* random: how many there are */
 	uint32_t parents; /* node i stands under parent i % parents */
-	uint64_t count; /* so many requests in all; 0: by time */
+	uint64_t count;   /* so many requests in all; 0: by time */
 	uint64_t warm_ns; /* by time: replies before warm_ns are not counted, */
 	uint64_t stop_ns; /* and none is sent after stop_ns (monotonic clock) */
-	int32_t also_ok; /* an error code that is as good as 0 */
+	int32_t also_ok;  /* an error code that is as good as 0 */
 };
 
 struct conf {
@@ -100,7 +100,7 @@ struct conn {
 	uint32_t xid_sent;
 	uint32_t xid_got;
 	uint32_t slot; /* where its ring of slots begins */
-	int64_t zxid; /* the greatest seen: replies never go back */
+	int64_t zxid;  /* the greatest seen: replies never go back */
 	uint64_t opened_ns;
 	uint8_t *keep_in; /* the beginning of a frame, until its rest arrives */
 	uint32_t keep_in_len, keep_in_cap;
@@ -127,10 +127,10 @@ struct worker {
 	uint64_t now; /* as of the last turn on a connection */
 	uint64_t quiet_since;
 	uint64_t quota; /* still to send in a phase with a count */
-	uint64_t next; /* next node in order */
+	uint64_t next;  /* next node in order */
 	uint64_t issued;
 	uint64_t began; /* the phase */
-	double rate; /* requests a nanosecond of this thread; 0: no bound */
+	double rate;    /* requests a nanosecond of this thread; 0: no bound */
 	uint32_t turn;
 	uint64_t outstanding;
 	uint64_t done; /* good replies within the measured time */
@@ -153,7 +153,7 @@ struct result {
 	uint64_t errors;
 	uint64_t exists;
 	double seconds;
-	double own_cpu; /* seconds of this process */
+	double own_cpu;    /* seconds of this process */
 	double server_cpu; /* and of the servers named by pid */
 	struct hist hist;
 };
@@ -174,7 +174,7 @@ void load_open(struct load *l, uint32_t extra, uint32_t window, struct result *r
 
 /* Runs one phase on all workers; the calling thread measures. `pids` may be empty. */
 void load_run(struct load *l, const struct phase *ph, const int *pids, unsigned pids_n,
-    struct result *ret);
+	struct result *ret);
 
 /* Holds all sessions with pings until l->end is set, checked ten times a second. */
 void load_hold(struct load *l);

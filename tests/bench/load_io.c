@@ -130,11 +130,11 @@ static void conn_epoll(struct worker *w, struct conn *c, int op, uint32_t events
 		die("epoll_ctl: %s", strerror(errno));
 }
 
-__attribute__((noreturn)) static void conn_lost(const struct worker *w, const struct conn *c,
-    const char *what)
+__attribute__((noreturn)) static void conn_lost(
+	const struct worker *w, const struct conn *c, const char *what)
 {
 	die("connection %u of thread %u: %s (%u requests unanswered)", (unsigned)(c - w->conns),
-	    w->index, what, c->xid_sent - c->xid_got);
+		w->index, what, c->xid_sent - c->xid_got);
 }
 
 static void keep(uint8_t **p, uint32_t *len, uint32_t *cap, const uint8_t *src, size_t n)
@@ -199,8 +199,8 @@ static inline void put_digits(uint8_t *q, const struct tmpl *t, uint32_t parents
 		memcpy(q + t->parent_at, digits[n % parents], 4);
 }
 
-static inline void put_request(struct worker *w, struct conn *c, const struct tmpl *t,
-    uint64_t node)
+static inline void put_request(
+	struct worker *w, struct conn *c, const struct tmpl *t, uint64_t node)
 {
 	uint8_t *q = w->out + w->out_len;
 	uint32_t xid = ++c->xid_sent;
@@ -280,7 +280,7 @@ static void conn_error(struct worker *w, const struct conn *c, const char *what,
 {
 	if (w->errors++ < 5)
 		fprintf(stderr, "load: connection %u of thread %u, xid %u: %s %lld\n",
-		    (unsigned)(c - w->conns), w->index, c->xid_got, what, (long long)v);
+			(unsigned)(c - w->conns), w->index, c->xid_got, what, (long long)v);
 }
 
 static void handle_handshake(struct worker *w, struct conn *c, const uint8_t *p, uint32_t len)
@@ -411,7 +411,7 @@ void worker_turn(struct worker *w, int timeout_ms)
 		w->now = now_ns();
 		if (w->now > w->quiet_since + QUIET_MAX_S * second_ns)
 			die("no answer for %d s (%llu requests unanswered)", QUIET_MAX_S,
-			    (unsigned long long)w->outstanding);
+				(unsigned long long)w->outstanding);
 	}
 	for (int i = 0; i < n; i++) {
 		struct conn *c = &w->conns[events[i].data.u32];
@@ -638,7 +638,7 @@ static void sleep_until(uint64_t ns)
 }
 
 void load_run(struct load *l, const struct phase *ph, const int *pids, unsigned pids_n,
-    struct result *ret)
+	struct result *ret)
 {
 	unsigned threads = l->conf.threads;
 	for (unsigned i = 0; i < threads; i++) {

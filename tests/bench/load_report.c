@@ -43,7 +43,7 @@ double own_cpu_seconds(void)
 	struct rusage u;
 	getrusage(RUSAGE_SELF, &u);
 	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-	    (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
 /* A file of /proc about one process, as a string. */
@@ -68,9 +68,9 @@ double pids_cpu_seconds(const int *pids, unsigned n)
 		/* The name may hold anything: fields count from its closing bracket. */
 		const char *p = strrchr(text, ')');
 		unsigned long user = 0, sys = 0;
-		if (p == NULL || sscanf(p + 1,
-		                     " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
-		                     &sys) != 2)
+		if (p == NULL ||
+			sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
+				&sys) != 2)
 			die("/proc/%d/stat has an unknown form", pids[i]);
 		sum += (double)(user + sys) / (double)sysconf(_SC_CLK_TCK);
 	}
@@ -105,20 +105,20 @@ static void print_json(const struct report *r, const struct result *res)
 	printf("{\"mode\": \"%s\", \"connections\": %u, \"in_flight\": %u, \"size\": %u, "
 	       "\"nodes\": %llu, \"threads\": %u, \"seconds\": %.6f, \"done\": %llu, "
 	       "\"errors\": %llu, \"per_second\": %.1f, \"latency_us\": {",
-	    r->mode, c->connections, c->in_flight, c->size, (unsigned long long)r->nodes,
-	    c->threads,
-	    res->seconds, (unsigned long long)res->done, (unsigned long long)res->errors,
-	    res->seconds > 0 ? (double)res->done / res->seconds : 0.0);
+		r->mode, c->connections, c->in_flight, c->size, (unsigned long long)r->nodes,
+		c->threads, res->seconds, (unsigned long long)res->done,
+		(unsigned long long)res->errors,
+		res->seconds > 0 ? (double)res->done / res->seconds : 0.0);
 	for (unsigned i = 0; i < SHARES; i++)
 		printf("\"%s\": %.1f, ", share_names[i],
-		    (double)hist_at(&res->hist, shares[i]) / 1e3);
+			(double)hist_at(&res->hist, shares[i]) / 1e3);
 	printf("\"max\": %.1f}, \"load_cpu_seconds\": %.3f, \"load_cpu_us_per_op\": %.3f",
-	    (double)res->hist.max / 1e3, res->own_cpu, per_op_us(res->own_cpu, res->done));
+		(double)res->hist.max / 1e3, res->own_cpu, per_op_us(res->own_cpu, res->done));
 	if (r->pids_n != 0)
 		printf(", \"server_cpu_seconds\": %.3f, \"server_cpu_us_per_op\": %.3f, "
 		       "\"server_rss_before\": %llu, \"server_rss\": %llu",
-		    res->server_cpu, per_op_us(res->server_cpu, res->done),
-		    (unsigned long long)r->rss_before, (unsigned long long)r->rss_after);
+			res->server_cpu, per_op_us(res->server_cpu, res->done),
+			(unsigned long long)r->rss_before, (unsigned long long)r->rss_after);
 	printf("}\n");
 }
 
@@ -126,24 +126,24 @@ static void print_text(const struct report *r, const struct result *res)
 {
 	const struct conf *c = r->conf;
 	printf("%s: %u connections, %u in flight, %u bytes", r->mode, c->connections, c->in_flight,
-	    c->size);
+		c->size);
 	if (r->nodes != 0)
 		printf(", %llu nodes", (unsigned long long)r->nodes);
 	printf(", %.3f s\n", res->seconds);
 	printf("  rate        %.0f %s/s (%llu, %llu errors)\n",
-	    res->seconds > 0 ? (double)res->done / res->seconds : 0.0, r->unit,
-	    (unsigned long long)res->done, (unsigned long long)res->errors);
+		res->seconds > 0 ? (double)res->done / res->seconds : 0.0, r->unit,
+		(unsigned long long)res->done, (unsigned long long)res->errors);
 	printf("  latency µs ");
 	for (unsigned i = 0; i < SHARES; i++)
 		printf(" %s %.1f ", share_names[i], (double)hist_at(&res->hist, shares[i]) / 1e3);
 	printf(" max %.1f\n", (double)res->hist.max / 1e3);
 	printf("  CPU         load %.3f µs each (%.2f s)", per_op_us(res->own_cpu, res->done),
-	    res->own_cpu);
+		res->own_cpu);
 	if (r->pids_n != 0) {
 		printf(", server %.3f µs each (%.2f s)\n", per_op_us(res->server_cpu, res->done),
-		    res->server_cpu);
+			res->server_cpu);
 		printf("  memory      server %.1f MB resident, %.1f MB before",
-		    (double)r->rss_after / 1e6, (double)r->rss_before / 1e6);
+			(double)r->rss_after / 1e6, (double)r->rss_before / 1e6);
 	}
 	printf("\n");
 }

@@ -44,7 +44,8 @@ static int replay_folder(const char *folder)
 		char path[4096];
 		struct stat st;
 		int n = snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
-		if (n < 0 || (size_t)n >= sizeof path || stat(path, &st) != 0 || !S_ISREG(st.st_mode))
+		if (n < 0 || (size_t)n >= sizeof path || stat(path, &st) != 0 ||
+			!S_ISREG(st.st_mode))
 			continue;
 		count = replay_file(path, (long)st.st_size) == 0 ? count + 1 : -1;
 	}

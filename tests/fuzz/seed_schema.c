@@ -9,13 +9,22 @@
 #include "schema/wire_gen_random.h"
 
 static const char *const wanted[] = {
-	"wire_connect_request", "wire_create_request", "wire_get_acl_response", "wire_set_watches2",
-	"wire_multi_header", "wire_who_am_i_response", "disk_segment_header", "disk_entry_request", "disk_nodes",
-	"sample_outer", "sample_with_number",
+	"wire_connect_request",
+	"wire_create_request",
+	"wire_get_acl_response",
+	"wire_set_watches2",
+	"wire_multi_header",
+	"wire_who_am_i_response",
+	"disk_segment_header",
+	"disk_entry_request",
+	"disk_nodes",
+	"sample_outer",
+	"sample_with_number",
 };
 
 /* module is what fuzz_schema's first byte says. */
-static int seed_module(const char *folder, uint8_t module, const struct schema_kind *kinds, size_t count)
+static int seed_module(
+	const char *folder, uint8_t module, const struct schema_kind *kinds, size_t count)
 {
 	struct rt_rand rnd;
 	rt_rand_seed(&rnd, module);

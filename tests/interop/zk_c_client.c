@@ -72,8 +72,8 @@ static void on_event(zhandle_t *zh, int type, int state, const char *path, void 
 			heard.expired = true;
 	} else if (heard.n_events < EVENTS_MOST) {
 		heard.events[heard.n_events].type = type;
-		snprintf(heard.events[heard.n_events].path, sizeof heard.events[0].path, "%s",
-			path);
+		snprintf(
+			heard.events[heard.n_events].path, sizeof heard.events[0].path, "%s", path);
 		heard.n_events++;
 	}
 	pthread_cond_broadcast(&heard.changed);
@@ -162,8 +162,8 @@ static void basics(zhandle_t *zh)
 	len = sizeof data;
 	CHECK_INT(zoo_get(zh, "/none", 0, data, &len, &stat), ZNONODE);
 
-	CHECK_INT(zoo_create2(zh, "/c/s-", "", 0, OPEN, ZOO_SEQUENCE, path, sizeof path, &made),
-		ZOK);
+	CHECK_INT(
+		zoo_create2(zh, "/c/s-", "", 0, OPEN, ZOO_SEQUENCE, path, sizeof path, &made), ZOK);
 	CHECK(strcmp(path, "/c/s-0000000000") == 0 && made.version == 0 && made.czxid > stat.mzxid);
 	const int both = ZOO_SEQUENCE | ZOO_EPHEMERAL;
 	CHECK_INT(zoo_create(zh, "/c/s-", "", 0, OPEN, both, path, sizeof path), ZOK);
@@ -251,8 +251,7 @@ static void multi(zhandle_t *zh)
 	struct Stat stat;
 
 	zoo_create_op_init(&ops[0], "/m", "", 0, OPEN, 0, path, sizeof path);
-	zoo_create_op_init(&ops[1], "/m/n-", "", 0, OPEN, ZOO_SEQUENCE, numbered,
-		sizeof numbered);
+	zoo_create_op_init(&ops[1], "/m/n-", "", 0, OPEN, ZOO_SEQUENCE, numbered, sizeof numbered);
 	zoo_set_op_init(&ops[2], "/m", "data", 4, 0, &stat);
 	zoo_check_op_init(&ops[3], "/m", 1);
 	zoo_delete_op_init(&ops[4], "/m/n-0000000000", 0);
@@ -302,7 +301,7 @@ static void on_data(int rc, const char *value, int len, const struct Stat *stat,
 {
 	/* The read behind the n-th set sees it, and nothing newer. */
 	completed(rc, rc == ZOK && len == (int)sizeof(int) && stat->version == heard.last_version &&
-		heard.completions == (int)(intptr_t)data);
+			      heard.completions == (int)(intptr_t)data);
 }
 
 static void on_void(int rc, const void *data)
@@ -310,10 +309,7 @@ static void on_void(int rc, const void *data)
 	completed(rc, heard.completions == (int)(intptr_t)data);
 }
 
-static const void *number(int n)
-{
-	return (const void *)(intptr_t)n;
-}
+static const void *number(int n) { return (const void *)(intptr_t)n; }
 
 static void async(zhandle_t *zh)
 {
@@ -323,7 +319,7 @@ static void async(zhandle_t *zh)
 	CHECK_INT(zoo_create(zh, "/a", "", 0, OPEN, 0, NULL, 0), ZOK);
 	for (int i = 0; i < ASYNC; i++)
 		n += zoo_acreate(zh, "/a/s-", "", 0, OPEN, ZOO_SEQUENCE, on_string, number(n)) ==
-			ZOK;
+		     ZOK;
 	for (int i = 0; i < ASYNC; i++) {
 		n += zoo_aset(zh, "/a", (const char *)&i, sizeof i, i, on_stat, number(n)) == ZOK;
 		n += zoo_aget(zh, "/a", 0, on_data, number(n)) == ZOK;

@@ -63,11 +63,11 @@ static bool fails(const char *what, int fd)
 	return true;
 }
 
-#define NEXT(name, type) \
-	static type next; \
-	if (next == NULL) { \
-		void *found = dlsym(RTLD_NEXT, name); \
-		memcpy(&next, &found, sizeof next); \
+#define NEXT(name, type)                                                                           \
+	static type next;                                                                          \
+	if (next == NULL) {                                                                        \
+		void *found = dlsym(RTLD_NEXT, name);                                              \
+		memcpy(&next, &found, sizeof next);                                                \
 	}
 
 typedef ssize_t pwrite_fn(int, const void *, size_t, off_t);

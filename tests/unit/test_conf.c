@@ -212,9 +212,8 @@ static const struct bad {
 	{ "zookeeper.skipAcls=yes",
 		"zoo.cfg:1: unknown key zookeeper.skipAcls; did you mean skipACL?" },
 	{ "server.one=a:1:2", "zoo.cfg:1: unknown key server.one; did you mean server.N?" },
-	{ "requestThrottleLimits=5",
-		"zoo.cfg:1: unknown key requestThrottleLimits; did you mean "
-		"requestThrottleLimit?" },
+	{ "requestThrottleLimits=5", "zoo.cfg:1: unknown key requestThrottleLimits; did you mean "
+				     "requestThrottleLimit?" },
 	{ "colour=blue",
 		"zoo.cfg:1: unknown key colour; see pando.conf(5) for those that there are" },
 	{ "tickTime\\u003d1", "zoo.cfg:1: unknown key tickTime=1; did you mean tickTime?" },

@@ -20,12 +20,12 @@ __attribute__((used, visibility("default"))) const char *__asan_default_options(
 const char *__asan_default_options(void) { return "allocator_may_return_null=1"; }
 
 /* What out holds is exactly this text. */
-#define ck_text(out, expected)                                                                                  \
-	do {                                                                                                    \
-		rt_buf_char(out, '\0');                                                                         \
-		ck_assert_str_eq((const char *)(out)->p, expected);                                             \
-		ck_assert_uint_eq((out)->len, strlen(expected) + 1);                                            \
-		rt_buf_clear(out);                                                                              \
+#define ck_text(out, expected)                                                                     \
+	do {                                                                                       \
+		rt_buf_char(out, '\0');                                                            \
+		ck_assert_str_eq((const char *)(out)->p, expected);                                \
+		ck_assert_uint_eq((out)->len, strlen(expected) + 1);                               \
+		rt_buf_clear(out);                                                                 \
 	} while (0)
 
 /* --- assertions */
@@ -71,8 +71,8 @@ END_TEST
 START_TEST(test_numbers_are_big_endian)
 {
 	uint8_t bytes[27];
-	static const uint8_t expected[27] = { 1, 0, 0x12, 0x34, 0xde, 0xad, 0xbe, 0xef, 0xff, 0xff, 0xff, 0xfe,
-		1, 2, 3, 4, 5, 6, 7, 8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
+	static const uint8_t expected[27] = { 1, 0, 0x12, 0x34, 0xde, 0xad, 0xbe, 0xef, 0xff, 0xff,
+		0xff, 0xfe, 1, 2, 3, 4, 5, 6, 7, 8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
 	struct rt_writer w = rt_writer_of(bytes, sizeof bytes);
 	rt_put_bool(&w, true);
 	rt_put_u8(&w, 0);
@@ -168,10 +168,10 @@ START_TEST(test_slice_length_is_checked)
 		{ "\0\0\0\3ab", false },
 		{ "\xff\xff\xff\xfe"
 		  "ab",
-		  false },
+			false },
 		{ "\x7f\xff\xff\xff"
 		  "ab",
-		  false },
+			false },
 		{ "\x80\0\0\0ab", false },
 	};
 	struct rt_reader r = rt_reader_of(cases[_i].bytes, 6);
@@ -332,17 +332,19 @@ END_TEST
 
 START_TEST(test_buf_fmt_agrees_with_printf)
 {
-	static const long long numbers[] = { 0, 1, -1, 42, -4711, INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN };
+	static const long long numbers[] = { 0, 1, -1, 42, -4711, INT32_MAX, INT32_MIN, INT64_MAX,
+		INT64_MIN };
 	struct rt_buf b;
 	rt_buf_init(&b, 10000);
 	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
 		char expected[1000];
 		long long v = numbers[i];
-#define FORMAT "%d|%5d|%05d|%u|%x|%08x|%ld|%lu|%lx|%lld|%20lld|%020lld|%llu|%016llx|%zu|%s|%.*s|%c|%%|"
-#define ARGUMENTS                                                                                                \
-	(int)v, (int)v, (int)v, (unsigned)v, (unsigned)v, (unsigned)v, (long)v, (unsigned long)v,               \
-		(unsigned long)v, v, v, v, (unsigned long long)v, (unsigned long long)v, (size_t)v, "text", 2, \
-		"cut off", 'c'
+#define FORMAT                                                                                     \
+	"%d|%5d|%05d|%u|%x|%08x|%ld|%lu|%lx|%lld|%20lld|%020lld|%llu|%016llx|%zu|%s|%.*s|%c|%%|"
+#define ARGUMENTS                                                                                  \
+	(int)v, (int)v, (int)v, (unsigned)v, (unsigned)v, (unsigned)v, (long)v, (unsigned long)v,  \
+		(unsigned long)v, v, v, v, (unsigned long long)v, (unsigned long long)v,           \
+		(size_t)v, "text", 2, "cut off", 'c'
 		snprintf(expected, sizeof expected, FORMAT, ARGUMENTS);
 		rt_buf_fmt(&b, FORMAT, ARGUMENTS);
 		ck_text(&b, expected);
@@ -458,7 +460,7 @@ START_TEST(test_list_keeps_order_and_bears_removal_while_walking)
 		rt_list_append(&head, &items[i].link);
 	}
 	int expected = 0;
-	rt_list_each(&head, it, next) {
+	rt_list_each (&head, it, next) {
 		struct item *item = rt_list_entry(it, struct item, link);
 		ck_assert_int_eq(item->value, expected++);
 		if (item->value % 2)
@@ -466,7 +468,7 @@ START_TEST(test_list_keeps_order_and_bears_removal_while_walking)
 	}
 	ck_assert_int_eq(expected, 10);
 	expected = 0;
-	rt_list_each(&head, it, next) {
+	rt_list_each (&head, it, next) {
 		ck_assert_int_eq(rt_list_entry(it, struct item, link)->value, expected);
 		expected += 2;
 	}

@@ -19,10 +19,13 @@ static void name_current(const char *file, int line, const char *what)
 }
 
 /* Does something with each record of the module numbered, with random numbers of its own. */
-static void each_record(int module, void (*act)(const struct schema_kind *kind, struct rt_rand *rnd))
+static void each_record(
+	int module, void (*act)(const struct schema_kind *kind, struct rt_rand *rnd))
 {
-	static const struct schema_kind *const kinds[] = { wire_random_kinds, disk_random_kinds, sample_random_kinds };
-	const size_t counts[] = { wire_random_kind_count, disk_random_kind_count, sample_random_kind_count };
+	static const struct schema_kind *const kinds[] = { wire_random_kinds, disk_random_kinds,
+		sample_random_kinds };
+	const size_t counts[] = { wire_random_kind_count, disk_random_kind_count,
+		sample_random_kind_count };
 	rt_set_panic_hook(name_current);
 	ck_assert_uint_gt(counts[module], 5);
 	for (size_t i = 0; i < counts[module]; i++) {
@@ -34,7 +37,8 @@ static void each_record(int module, void (*act)(const struct schema_kind *kind, 
 }
 
 /* Checks a copy that ends where its block does. */
-static int check_exactly(const struct schema_kind *kind, const uint8_t *bytes, size_t len, size_t *ret_used)
+static int check_exactly(
+	const struct schema_kind *kind, const uint8_t *bytes, size_t len, size_t *ret_used)
 {
 	static struct rt_buf text = { .max = 1 << 20 };
 	rt_buf_clear(&text);
@@ -121,9 +125,10 @@ static void decode_noise(const struct schema_kind *kind, struct rt_rand *rnd)
 	for (int i = 0; i < 500; i++) {
 		uint8_t bytes[120];
 		size_t len = rt_rand_below(rnd, sizeof bytes + 1);
-		for (size_t k = 0; k < len; k++) /* mostly small numbers, so that lengths are believable */
+		for (size_t k = 0; k < len;
+			k++) /* mostly small numbers, so that lengths are believable */
 			bytes[k] = rt_rand_below(rnd, 4) ? (uint8_t)(rt_rand_below(rnd, 3))
-							  : (uint8_t)rt_rand_u64(rnd);
+							 : (uint8_t)rt_rand_u64(rnd);
 		(void)check_exactly(kind, bytes, len, &used);
 	}
 }
@@ -148,7 +153,8 @@ END_TEST
 
 START_TEST(test_reply_header_bytes)
 {
-	static const uint8_t expected[16] = { 0, 0, 0, 7, 0, 0, 0, 1, 0, 0, 0, 2, 0xff, 0xff, 0xff, 0x9b };
+	static const uint8_t expected[16] = { 0, 0, 0, 7, 0, 0, 0, 1, 0, 0, 0, 2, 0xff, 0xff, 0xff,
+		0x9b };
 	struct wire_reply_header v = { .xid = 7, .zxid = 0x100000002, .err = ZK_NO_NODE };
 	uint8_t bytes[16];
 	struct rt_writer w = rt_writer_of(bytes, sizeof bytes);
@@ -159,8 +165,8 @@ START_TEST(test_reply_header_bytes)
 END_TEST
 
 /* A session's first frame, as clients before and after 3.4 write it. */
-static const uint8_t connect_bytes[45] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0x75, 0x30, 0, 0, 0, 0, 0, 0, 0,
-	0, 0, 0, 0, 16, [44] = 1 };
+static const uint8_t connect_bytes[45] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0x75, 0x30, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 16, [44] = 1 };
 
 START_TEST(test_optional_flag_absent)
 {
@@ -204,8 +210,7 @@ START_TEST(test_vector_counts)
 		int rc;
 		int32_t count;
 	} cases[] = {
-		{ { 0xff, 0xff, 0xff, 0xff }, 0, -1 },
-		{ { 0, 0, 0, 0 }, 0, 0 },
+		{ { 0xff, 0xff, 0xff, 0xff }, 0, -1 }, { { 0, 0, 0, 0 }, 0, 0 },
 		{ { 0, 0, 0, 1, 0, 0, 0, 4, 'n', 'a', 'm', 'e' }, 0, 1 },
 		{ { 0, 0, 0, 2, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff }, 0, 2 },
 		{ { 0, 0, 0, 2, 0, 0, 0, 4, 'n', 'a', 'm', 'e' }, PANDO_EPROTO, 0 },
@@ -231,7 +236,8 @@ END_TEST
 /* A create as kazoo sends it, taken apart, printed, and put together again. */
 START_TEST(test_create_request_by_hand)
 {
-	static const char bytes[] = "\0\0\0\2/a\xff\xff\xff\xff\0\0\0\1\0\0\0\x1f\0\0\0\5world\0\0\0\6anyone\0\0\0\2";
+	static const char bytes[] =
+		"\0\0\0\2/a\xff\xff\xff\xff\0\0\0\1\0\0\0\x1f\0\0\0\5world\0\0\0\6anyone\0\0\0\2";
 	struct wire_create_request v;
 	struct rt_reader r = rt_reader_of(bytes, sizeof bytes - 1);
 	ck_assert_int_eq(wire_create_request_decode(&r, &v), 0);
